@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// Dataplane: what control sees of the data plane. Engine (dataplane/io) is the real one; control's tests bring
+// their own. All calls come from control's one thread; none blocks for longer than a system call.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "dataplane/counters.h"
+#include "dataplane/pipeline.h"
+#include "dataplane/table/service_table.h"
+
+namespace lb {
+
+enum class XdpMode : std::uint8_t { Auto, Native, Generic };
+enum class ZeroCopy : std::uint8_t { Auto, On, Off };
+
+struct PortConfig {
+  std::string interface;
+};
+
+/// What the config says of the data plane; 0 or Auto: choose by the interface.
+struct DataplaneConfig {
+  std::vector<PortConfig> ports;
+  XdpMode xdp_mode = XdpMode::Auto;
+  ZeroCopy zero_copy = ZeroCopy::Auto;
+  bool replace_foreign = false;      ///< --replace: take another XDP program off the interface
+  bool need_wakeup = true;
+  std::uint32_t busy_poll_us = 0;    ///< SO_BUSY_POLL; 0: off
+  bool hugepages = true;             ///< try, then normal pages
+  std::uint32_t frame_bytes = 2048;  ///< 2048 or 4096
+  std::uint32_t rx_ring = 0;         ///< descriptors, powers of two
+  std::uint32_t tx_ring = 0;
+  std::uint32_t fill_ring = 0;
+  std::uint32_t completion_ring = 0;
+  std::uint32_t frames = 0;          ///< per worker
+  std::uint32_t batch = 64;          ///< 1..kBatchMax
+  std::vector<int> cpus;             ///< CPU of worker i; empty: not pinned
+  std::uint32_t spin_us = 50;        ///< how long an idle worker spins before it sleeps; 0 on a shared core
+  PipelineOptions path;
+  std::uint32_t services_max = 1024;
+  std::uint32_t rs_max = 4096;
+};
+
+struct PortInfo {
+  std::string interface;
+  int ifindex = 0;
+  MacAddr mac;
+  std::uint32_t mtu = 0;
+  bool up = false;              ///< link is up and the device exists
+  std::string driver;
+  std::string xdp_mode;         ///< "native" or "generic": what is in force
+  std::string xdp_mode_reason;  ///< why not the better one; empty when it is
+  std::string copy_mode;        ///< "zero-copy" or "copy"
+  std::string copy_mode_reason;
+  std::uint32_t queues = 0;
+  std::uint32_t program_id = 0;
+  std::uint64_t xdp_passed = 0, xdp_redirected = 0, xdp_panic_passed = 0;
+  std::array<std::uint64_t, kDropReasons> xdp_drops{};
+};
+
+/// struct xdp_statistics of one socket (include/uapi/linux/if_xdp.h), since it was bound.
+struct SocketStats {
+  std::string interface;
+  std::uint64_t rx_dropped = 0, rx_invalid_descs = 0, tx_invalid_descs = 0;
+  std::uint64_t rx_ring_full = 0, rx_fill_ring_empty_descs = 0, tx_ring_empty_descs = 0;
+  std::uint32_t fill_level = 0;  ///< frames in the FILL ring now
+};
+
+struct WorkerInfo {
+  WorkerIndex index{};
+  int cpu = -1;
+  std::string idle;  ///< how it waits: "io_uring" or "poll"
+  Generation generation = Generation::None;
+  std::uint32_t frames = 0, frames_free = 0;
+  std::uint32_t flows4 = 0, flows6 = 0;
+  std::vector<SocketStats> sockets;
+};
+
+struct BpfObjectInfo {
+  std::string kind;  ///< "program" or "map"
+  std::string name;
+  std::uint32_t id = 0;
+  std::string type;
+  std::uint64_t entries_max = 0;   ///< maps
+  std::uint64_t memory_bytes = 0;
+  std::string attached_to;
+};
+
+struct FlowInfo {
+  WorkerIndex worker{};
+  IpAddr client, vip;
+  std::uint16_t client_port = 0, vip_port = 0;
+  Proto proto = Proto::Tcp;
+  FlowData data;
+};
+
+class Dataplane {
+ public:
+  virtual ~Dataplane() = default;
+  /// Publishes a table: new VIPs enter the XDP program after the workers can see it, old ones leave it before.
+  /// On error (VIP map full) nothing has changed.
+  [[nodiscard]] virtual Result<Generation> publish(std::unique_ptr<ServiceTable> table) = 0;
+  /// Frees tables that no worker holds any more; returns how many are kept (1 when all is settled).
+  virtual std::size_t reclaim() = 0;
+  /// Every packet to the kernel's stack, or back.
+  [[nodiscard]] virtual Status set_panic(bool on) = 0;
+  [[nodiscard]] virtual bool panic() const = 0;
+  /// Netlink saw a port's link change, or (nullopt) the device go.
+  virtual void link_changed(PortIndex port, std::optional<bool> up) = 0;
+
+  [[nodiscard]] virtual std::vector<PortInfo> ports() const = 0;
+  [[nodiscard]] virtual std::vector<WorkerInfo> workers() const = 0;
+  [[nodiscard]] virtual std::vector<BpfObjectInfo> bpf() const = 0;
+  /// Counters by WorkerIndex; the reader adds up.
+  [[nodiscard]] virtual std::vector<const Counters*> counters() const = 0;
+  /// Calls `visit` for living flows until it answers false. Consistent per flow, not over all.
+  virtual void visit_flows(const std::function<bool(const FlowInfo&)>& visit) const = 0;
+  [[nodiscard]] virtual std::vector<std::uint32_t> take_resolve_requests() = 0;
+};
+
+}  // namespace lb

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+// ServiceTable: one immutable generation of everything the packet path decides by: services, real servers,
+// MAC addresses, lookup arrays. Control builds it (TableBuilder), publishes the pointer (Snapshots), workers
+// read it without locks. A slot is an index that control gives to a service or RS for as long as it exists; an
+// id is slot + incarnation, so a stale id in a flow entry never names another RS.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "bpf/lb_abi.h"
+#include "dataplane/base/addr.h"
+#include "dataplane/base/ids.h"
+#include "dataplane/base/result.h"
+#include "dataplane/packet/flow_key.h"
+
+namespace lb {
+
+inline constexpr std::uint32_t kSlotBits = 16;
+inline constexpr std::uint32_t kServicesLimit = 1U << kSlotBits;
+inline constexpr std::uint32_t kRsLimit = 1U << kSlotBits;
+[[nodiscard]] constexpr std::uint32_t slot_of(RsId id) noexcept { return raw(id) & (kRsLimit - 1); }
+[[nodiscard]] constexpr std::uint32_t slot_of(ServiceId id) noexcept {
+  return raw(id) & (kServicesLimit - 1);
+}
+/// Incarnations count from 1, so that id 0 is none.
+[[nodiscard]] constexpr RsId make_rs_id(std::uint32_t slot, std::uint16_t incarnation) noexcept {
+  return static_cast<RsId>(slot | static_cast<std::uint32_t>(incarnation) << kSlotBits);
+}
+[[nodiscard]] constexpr ServiceId make_service_id(std::uint32_t slot,
+                                                  std::uint16_t incarnation) noexcept {
+  return static_cast<ServiceId>(slot | static_cast<std::uint32_t>(incarnation) << kSlotBits);
+}
+
+/// The schedulers of LVS, by their LVS names; their meanings stand in scheduler.h.
+enum class Scheduler : std::uint8_t { Rr, Wrr, Lc, Wlc, Sed, Nq, Sh, Dh, Mh, Fo, Ovf, Twos };
+[[nodiscard]] std::string_view scheduler_name(Scheduler scheduler);
+[[nodiscard]] Result<Scheduler> parse_scheduler(std::string_view name);
+/// sh, dh, mh: the pick is a function of the packet and the table alone.
+[[nodiscard]] constexpr bool is_hashed(Scheduler s) noexcept {
+  return s == Scheduler::Sh || s == Scheduler::Dh || s == Scheduler::Mh;
+}
+
+/// Connection timeouts in milliseconds; the defaults are those of LVS.
+struct Timeouts {
+  std::uint32_t established_ms = 900'000;
+  std::uint32_t syn_sent_ms = 120'000;
+  std::uint32_t syn_recv_ms = 60'000;
+  std::uint32_t fin_wait_ms = 120'000;
+  std::uint32_t time_wait_ms = 120'000;
+  std::uint32_t close_ms = 10'000;
+  std::uint32_t close_wait_ms = 60'000;
+  std::uint32_t last_ack_ms = 30'000;
+  std::uint32_t listen_ms = 120'000;
+  std::uint32_t synack_ms = 120'000;
+  std::uint32_t none_ms = 2'000;
+  std::uint32_t udp_ms = 300'000;
+  std::uint32_t sctp_ms = 900'000;
+};
+
+/// A lookup array of a hashed scheduler: slot -> index into the service's real servers. Built by maglev.h;
+/// shared by the generations in which it does not change.
+struct LookupArray {
+  std::vector<std::uint16_t> slots;
+};
+
+/// REQUIRES of the builder: `mac` is unicast and not zero when has_mac.
+struct RealServer {
+  // Hot:
+  RsId id = RsId::None;
+  MacAddr mac;
+  bool has_mac = false;
+  /// Healthy, or no check is configured: its flows are forwarded. A flow of an RS that is not up is unknown.
+  bool up = false;
+  std::uint32_t weight = 0;  ///< 0: existing flows go on, new ones go elsewhere (drain)
+  PortIndex egress{};
+  std::uint16_t vlan = 0;    ///< VLAN id 1..4094 that the RS is behind; 0: untagged
+  // Cold:
+  IpAddr address;
+};
+
+struct Service {
+  // Hot:
+  ServiceId id = ServiceId::None;
+  Scheduler scheduler = Scheduler::Wrr;
+  std::uint32_t rs_first = 0;     ///< index into ServiceTable::real_servers()
+  std::uint32_t rs_count = 0;
+  std::uint32_t sorry = kNoSorry; ///< index of the sorry RS into real_servers(), outside of the range above
+  std::uint64_t hash_key = 0;     ///< secret of the hashed schedulers
+  std::shared_ptr<const LookupArray> lookup;  ///< of hashed schedulers with at least one candidate; else null
+  Timeouts timeouts;
+  // Cold:
+  ServiceAddr address;
+  static constexpr std::uint32_t kNoSorry = 0xffffffff;
+};
+
+struct VipPolicy {
+  IpAddr address;
+  bool pass_unmatched = false;
+  bool echo_reply = true;
+};
+
+struct EgressPort {
+  MacAddr mac;
+  std::uint32_t mtu = 1500;
+  bool up = true;
+};
+
+/// What control hands to ServiceTable::build, in any order.
+struct ServiceTableSpec {
+  std::vector<VipPolicy> vips;
+  std::vector<Service> services;           ///< rs_first, rs_count, sorry point into real_servers
+  std::vector<RealServer> real_servers;
+  std::vector<EgressPort> ports;           ///< indexed by PortIndex
+  lb_hash_key flow_key{};                  ///< secret of the flow hash; the same for the life of an instance
+  bool decrement_ttl = true;
+};
+
+class ServiceTable {
+ public:
+  /// Checks the spec (every index in range, no two services on one address, protocol and port, except that
+  /// an exact port goes before a range and a range before any-port; at most LB_PORT_RANGES_MAX ranges) and builds
+  /// the lookup structures. Errors: EINVAL, EEXIST, E2BIG with the service named.
+  [[nodiscard]] static Result<std::unique_ptr<ServiceTable>> build(ServiceTableSpec spec);
+
+  /// Given by Snapshots::publish.
+  Generation generation = Generation::None;
+
+  [[nodiscard]] bool is_vip(const IpAddr& address) const noexcept { return vip(address) != nullptr; }
+  [[nodiscard]] const VipPolicy* vip(const IpAddr& address) const noexcept;
+  /// The service that takes packets with this VIP, VIP port and protocol, or null.
+  [[nodiscard]] const Service* find(const FlowKey4& key) const noexcept;
+  [[nodiscard]] const Service* find(const FlowKey6& key) const noexcept;
+  /// The RS that `id` names if this generation has it, else null.
+  [[nodiscard]] const RealServer* rs(RsId id) const noexcept {
+    std::uint32_t slot = slot_of(id);
+    if (slot >= rs_by_slot_.size()) return nullptr;
+    std::uint32_t index = rs_by_slot_[slot];
+    if (index == kNone || real_servers_[index].id != id) return nullptr;
+    return &real_servers_[index];
+  }
+  [[nodiscard]] const Service* service(ServiceId id) const noexcept;
+  [[nodiscard]] std::span<const RealServer> real_servers() const noexcept { return real_servers_; }
+  [[nodiscard]] std::span<const RealServer> real_servers(const Service& s) const noexcept {
+    return std::span(real_servers_).subspan(s.rs_first, s.rs_count);
+  }
+  [[nodiscard]] std::span<const Service> services() const noexcept { return services_; }
+  [[nodiscard]] std::span<const VipPolicy> vips() const noexcept { return vips_; }
+  [[nodiscard]] const EgressPort& port(PortIndex index) const noexcept { return ports_[raw(index)]; }
+  [[nodiscard]] std::span<const EgressPort> ports() const noexcept { return ports_; }
+  [[nodiscard]] const lb_hash_key& flow_key() const noexcept { return flow_key_; }
+  [[nodiscard]] bool decrement_ttl() const noexcept { return decrement_ttl_; }
+  /// The entries of the XDP program's VIP map for this generation.
+  struct VipMapEntry {
+    lb_vip_key key;
+    lb_vip_value value;
+  };
+  [[nodiscard]] std::vector<VipMapEntry> vip_map_entries() const;
+  [[nodiscard]] std::size_t memory_bytes() const noexcept;
+
+ private:
+  static constexpr std::uint32_t kNone = 0xffffffff;
+  ServiceTable() = default;
+  std::vector<Service> services_;
+  std::vector<RealServer> real_servers_;
+  std::vector<VipPolicy> vips_;
+  std::vector<EgressPort> ports_;
+  std::vector<std::uint32_t> rs_by_slot_, service_by_slot_;
+  lb_hash_key flow_key_{};
+  bool decrement_ttl_ = true;
+};
+
+}  // namespace lb
