@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+// Config: lbd.toml as a value, parsed and checked whole. An error names file:line:column, the key,
+// what was wrong and what to do, one line each, all of them at once. Any thread; nothing is touched
+// but the file.
+#pragma once
+
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "control/settings.h"
+#include "dataplane/base/result.h"
+#include "dataplane/dataplane.h"
+
+namespace lb {
+
+struct ControlConfig {
+  std::string socket = "/run/sluice/lbd.sock";
+  std::string state = "/var/lib/sluice/state.json";
+  std::string log_level = "info";  ///< debug, info, warn, error
+  friend bool operator==(const ControlConfig&, const ControlConfig&) = default;
+};
+
+/// What the file says of a real server and a service: only the keys it has.
+struct ConfigRealServer {
+  IpAddr address;
+  RsPatch settings;
+};
+struct ConfigService {
+  ServiceAddr address;
+  ServicePatch settings;
+  std::vector<ConfigRealServer> real_servers;
+};
+
+/// The keys that a parse asked for and those that the text had, as paths:
+/// "service.health.interval".
+struct ConfigKeys {
+  std::set<std::string> known, present;
+};
+
+struct Config {
+  ControlConfig control;
+  DataplaneConfig dataplane;  ///< never with replace_foreign: that is lbd's --replace
+  std::vector<ConfigService> services;
+
+  /// `filename` only names the text in messages. Checks all that can be checked without the
+  /// machine: interfaces are not looked up. Durations are strings with a unit: "200ms", "5s",
+  /// "15m", "1h". Errors: Refusal::BadConfig.
+  [[nodiscard]] static Result<Config> parse(std::string_view text, const std::string& filename,
+                                            ConfigKeys* keys = nullptr);
+  /// Reads and parses a file of at most 16 MiB.
+  [[nodiscard]] static Result<Config> load(const std::string& path);
+
+  /// The names of the ports, by PortIndex.
+  [[nodiscard]] std::vector<std::string> port_names() const;
+  [[nodiscard]] std::size_t real_server_count() const;
+};
+
+/// Which keys of [control], [dataplane] and [[port]] differ: they cannot change while lbd runs.
+/// Empty: none.
+[[nodiscard]] std::vector<std::string> restart_only_changes(const Config& running,
+                                                            const Config& next);
+
+/// "1500ms" -> "1500ms", 2000 -> "2s", 900000 -> "15m": the shortest exact form.
+[[nodiscard]] std::string format_duration(std::uint64_t ms);
+/// The reverse: a whole number and ms, s, m or h. Errors: EINVAL.
+[[nodiscard]] Result<std::uint64_t> parse_duration(std::string_view text);
+
+}  // namespace lb

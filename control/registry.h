@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: Apache-2.0
+// Registry: the desired state: services and real servers, their ids and health, and the overlay of
+// what was changed at run time over the config file. Control's one thread. Every operation is a
+// whole change or a refused one. It publishes nothing: whoever sees revision() move builds a new
+// table (TableBuilder).
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "control/config.h"
+#include "control/overlay.h"
+#include "control/refusal.h"
+#include "control/settings.h"
+#include "dataplane/base/ids.h"
+
+namespace lb {
+
+struct RsEntry {
+  RsId id = RsId::None;
+  Origin origin = Origin::Runtime;
+  RsSettings settings;
+  Health health = Health::Unknown;
+  std::string health_reason;          ///< of the last change, e.g. "connection refused"
+  std::uint64_t health_since_ms = 0;  ///< of the caller's clock
+  bool draining = false;
+  std::uint64_t drain_since_ms = 0;
+  std::uint64_t drain_deadline_ms =
+      0;  ///< removed then whatever is left; 0: when its last flow has ended
+};
+
+/// What takes part in a service beside its RS: the sorry RS has an id (and so counters and flows)
+/// of its own.
+struct ServiceEntry {
+  ServiceId id = ServiceId::None;
+  Origin origin = Origin::Runtime;
+  ServiceSettings settings;
+  std::map<IpAddr, RsEntry> real_servers;
+  RsId sorry_id = RsId::None;  ///< when settings.sorry is there
+};
+using ServiceMap = std::map<ServiceAddr, ServiceEntry>;
+
+/// Its flows are forwarded: by hand up, or not by hand down and healthy or unchecked.
+[[nodiscard]] bool is_up(const RsEntry& rs);
+/// It gets new flows as far as control knows (the MAC may still be missing).
+[[nodiscard]] bool takes_new_flows(const RsEntry& rs);
+/// Why it gets no new flows, in words; empty when it does.
+[[nodiscard]] std::string why_no_new_flows(const RsEntry& rs);
+
+/// What the registry checks against; fixed while lbd runs.
+struct RegistryLimits {
+  std::uint32_t services_max = 1024;
+  std::uint32_t rs_max = 4096;
+  std::vector<std::string> ports;  ///< interface names by PortIndex
+};
+
+/// Gives slots and incarnations: unused slots first, then the ones longest free. Ids are never
+/// reused until a slot has had 65535 owners.
+class SlotPool {
+ public:
+  explicit SlotPool(std::uint32_t max) : max_(max) {}
+  /// slot | incarnation << 16, or 0 when all are taken.
+  [[nodiscard]] std::uint32_t take();
+  void give_back(std::uint32_t slot);
+  [[nodiscard]] std::uint32_t used() const { return used_; }
+  [[nodiscard]] std::uint32_t max() const { return max_; }
+
+ private:
+  std::uint32_t max_;
+  std::uint32_t used_ = 0;
+  std::deque<std::uint32_t> free_;
+  std::vector<std::uint16_t> incarnations_;
+};
+
+/// What a reload did, in sentences for the log and the API.
+struct ReloadReport {
+  std::vector<std::string> changed;  ///< empty: nothing changed
+  std::vector<std::string> dropped;  ///< run-time changes that the file or a clash overruled
+};
+
+/// A drain that ended: the RS has been removed.
+struct DrainEnd {
+  ServiceAddr service;
+  IpAddr real_server;
+  std::uint64_t flows_left = 0;  ///< not 0: the deadline had come
+};
+
+class Registry {
+ public:
+  explicit Registry(RegistryLimits limits);
+
+  // Look:
+  [[nodiscard]] const ServiceMap& services() const { return services_; }
+  [[nodiscard]] const RegistryLimits& limits() const { return limits_; }
+  /// Refusal::NoSuchService / NoSuchRealServer with the nearest one that exists.
+  [[nodiscard]] Result<const ServiceEntry*> service(const ServiceAddr& address) const;
+  [[nodiscard]] Result<const RsEntry*> rs(const ServiceAddr& service, const IpAddr& address) const;
+  struct RsRef {
+    const ServiceAddr* service = nullptr;
+    const IpAddr* address = nullptr;
+    const RsEntry* entry = nullptr;  ///< null for a sorry RS
+  };
+  /// Who has an RS slot now (Dataplane::take_resolve_requests), sorry RS included; all null:
+  /// nobody.
+  [[nodiscard]] RsRef rs_at_slot(std::uint32_t slot) const;
+  /// The entry of an id; null when it is gone.
+  [[nodiscard]] const RsEntry* find(RsId id) const;
+  /// The service of an id, by address; null when it is gone.
+  [[nodiscard]] const ServiceAddr* find(ServiceId id) const;
+  /// Moves with every change that matters to the packet path or the checks.
+  [[nodiscard]] std::uint64_t revision() const { return revision_; }
+  /// Moves with every change that the state file holds (desired state and health).
+  [[nodiscard]] std::uint64_t saved_revision() const { return saved_revision_; }
+  /// Every VIP with who owns it, once.
+  [[nodiscard]] std::map<IpAddr, VipOwner> vips() const;
+
+  // Change. Values are checked (Refusal::BadRequest), duplicates refused (Exists, Clash), limits
+  // held (TableFull).
+  Status add_service(const ServiceAddr& address, const ServicePatch& patch);
+  Status set_service(const ServiceAddr& address, const ServicePatch& patch);
+  Status del_service(const ServiceAddr& address);
+  Status add_rs(const ServiceAddr& service, const IpAddr& address, const RsPatch& patch);
+  /// A weight in the patch ends a drain.
+  Status set_rs(const ServiceAddr& service, const IpAddr& address, const RsPatch& patch);
+  Status del_rs(const ServiceAddr& service, const IpAddr& address);
+  /// New flows go elsewhere at once; removed by finish_drains(). `timeout_ms` 0: no deadline.
+  /// Again: a new deadline.
+  Status drain_rs(const ServiceAddr& service, const IpAddr& address, std::uint64_t timeout_ms,
+                  std::uint64_t now_ms);
+  /// Removes draining RS without living flows (at the earliest kDrainGraceMs after the drain began,
+  /// so that every worker has seen it) or past their deadline. `flows(slot)`: living flows of an RS
+  /// slot over all workers.
+  std::vector<DrainEnd> finish_drains(std::uint64_t now_ms,
+                                      const std::function<std::uint64_t(std::uint32_t)>& flows);
+  static constexpr std::uint64_t kDrainGraceMs = 1'000;
+
+  /// From the checks (by way of Dampener). True when that changed the entry; a stale id is ignored.
+  bool set_health(RsId id, Health health, const std::string& reason, std::uint64_t now_ms);
+
+  /// Asked for each new RS without a manual MAC (add, set of vlan or port, load): whether it is on
+  /// an attached network.
+  using OnLink = std::function<Status(const IpAddr& rs, const RsSettings& settings)>;
+  void set_on_link(OnLink check) { on_link_ = std::move(check); }
+
+  // Config and state. At start: restore(), then load(). At SIGHUP: load().
+  /// Takes the overlay and the last known health from the state file; used by the next load().
+  void restore(Overlay overlay, HealthMemory health);
+  /// Config's services with the overlay laid over them become the desired state; what exists before
+  /// and after keeps its id, counters, flows and health. Rule (lbd.toml(5)): an overlay entry
+  /// counts while the file says the same of that service or RS as when it was made; otherwise the
+  /// file wins and the entry is dropped. Refused whole: TableFull, NotOnLink.
+  Result<ReloadReport> load(const std::vector<ConfigService>& services, std::uint64_t now_ms);
+  [[nodiscard]] const Overlay& overlay() const { return overlay_; }
+  [[nodiscard]] HealthMemory health_memory() const;
+
+ private:
+  ServiceMap services_;
+  RegistryLimits limits_;
+  SlotPool service_slots_, rs_slots_;
+  std::vector<RsRef> rs_by_slot_;
+  std::vector<const ServiceAddr*> service_by_slot_;
+  std::uint64_t revision_ = 1, saved_revision_ = 1;
+  std::map<ServiceAddr, ConfigService> file_;  ///< what the config file said at the last load
+  Overlay overlay_;
+  HealthMemory restored_;
+  OnLink on_link_;
+};
+
+}  // namespace lb

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// The running state as TOML that Config::parse accepts: `lbctl save`, GET /v1/config. Keys at their
+// default are left out. Any thread.
+#pragma once
+
+#include <string>
+
+#include "control/config.h"
+#include "control/registry.h"
+
+namespace lb {
+
+/// `loaded` gives [control], [dataplane] and [[port]]; the services come from the registry. A
+/// draining RS is written with weight 0.
+[[nodiscard]] Config running_config(const Config& loaded, const Registry& registry);
+[[nodiscard]] std::string to_toml(const Config& config);
+
+}  // namespace lb

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// FakeDataplane: a Dataplane for control's tests. It keeps what was published, answers with what
+// the test put into its public fields, and can refuse. One thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "dataplane/dataplane.h"
+
+namespace lb {
+
+class FakeDataplane : public Dataplane {
+ public:
+  explicit FakeDataplane(std::vector<std::string> interfaces = {"eth0"}, std::uint32_t workers = 1,
+                         std::uint32_t services_max = 1024, std::uint32_t rs_max = 4096) {
+    for (std::size_t i = 0; i < interfaces.size(); ++i) {
+      PortInfo port;
+      port.interface = interfaces[i];
+      port.ifindex = static_cast<int>(i) + 1;
+      port.mac = MacAddr{{2, 0, 0, 0, 0, static_cast<std::uint8_t>(i + 1)}};
+      port.mtu = 1500;
+      port.up = true;
+      port.driver = "fake";
+      port.xdp_mode = "native";
+      port.copy_mode = "copy";
+      port.queues = workers;
+      port_infos.push_back(std::move(port));
+    }
+    for (std::uint32_t i = 0; i < workers; ++i) {
+      WorkerInfo worker;
+      worker.index = static_cast<WorkerIndex>(i);
+      worker.idle = "poll";
+      worker.sockets.resize(interfaces.size());
+      for (std::size_t p = 0; p < interfaces.size(); ++p)
+        worker.sockets[p].interface = interfaces[p];
+      worker_infos.push_back(std::move(worker));
+      worker_counters.push_back(std::make_unique<Counters>(services_max, rs_max));
+    }
+  }
+
+  Result<Generation> publish(std::unique_ptr<ServiceTable> next) override {
+    if (refuse_next) return std::unexpected(*std::exchange(refuse_next, std::nullopt));
+    generation = static_cast<Generation>(raw(generation) + 1);
+    next->generation = generation;
+    table = std::move(next);
+    if (on_publish) on_publish();
+    return generation;
+  }
+  std::size_t reclaim() override { return table ? 1 : 0; }
+  Status set_panic(bool on) override {
+    panic_on = on;
+    return {};
+  }
+  bool panic() const override { return panic_on; }
+  void link_changed(PortIndex port, std::optional<bool> up) override {
+    link_events.emplace_back(port, up);
+    port_infos[raw(port)].up = up.value_or(false);
+  }
+  std::vector<PortInfo> ports() const override { return port_infos; }
+  std::vector<WorkerInfo> workers() const override { return worker_infos; }
+  std::vector<BpfObjectInfo> bpf() const override { return bpf_infos; }
+  std::vector<const Counters*> counters() const override {
+    std::vector<const Counters*> all;
+    all.reserve(worker_counters.size());
+    for (const auto& one : worker_counters) all.push_back(one.get());
+    return all;
+  }
+  void visit_flows(const std::function<bool(const FlowInfo&)>& visit) const override {
+    for (const FlowInfo& flow : flow_infos) {
+      if (!visit(flow)) return;
+    }
+  }
+  std::vector<std::uint32_t> take_resolve_requests() override {
+    return std::exchange(resolve_requests, {});
+  }
+
+  std::unique_ptr<ServiceTable> table;  ///< the last one published
+  Generation generation = Generation::None;
+  bool panic_on = false;
+  std::optional<Error> refuse_next;  ///< what the next publish() answers
+  std::function<void()> on_publish;
+  std::vector<std::pair<PortIndex, std::optional<bool>>> link_events;
+  std::vector<PortInfo> port_infos;
+  std::vector<WorkerInfo> worker_infos;
+  std::vector<BpfObjectInfo> bpf_infos;
+  std::vector<std::unique_ptr<Counters>> worker_counters;
+  std::vector<FlowInfo> flow_infos;
+  std::vector<std::uint32_t> resolve_requests;
+};
+
+}  // namespace lb
