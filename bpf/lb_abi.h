@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) OR Apache-2.0 */
 /*
  * The whole contract between the XDP program and user space: map keys and values, limits, settings,
- * drop reasons, and the flow hash. Compiled by clang for BPF and by g++; nothing here is typed a second time.
- * Multi-byte fields named *_be are in network order, all others in host order. No key has a hole.
+ * drop reasons, and the flow hash. Compiled by clang for BPF and by g++; nothing here is typed a
+ * second time. Multi-byte fields named *_be are in network order, all others in host order. No key
+ * has a hole.
  */
 #ifndef LB_ABI_H
 #define LB_ABI_H
@@ -17,11 +18,11 @@
 #endif
 
 #define LB_ABI_VERSION 1
-#define LB_VLAN_TAGS_MAX 2	   /* tags on a frame that is balanced */
-#define LB_EXT_HEADERS_MAX 8	   /* IPv6 extension headers walked */
-#define LB_PORT_RANGES_MAX 16	   /* ranges of one VIP and protocol */
-#define LB_VIP_ENTRIES_MAX 65536   /* entries of the VIP map */
-#define LB_QUEUES_MAX 64	   /* RX queues of one port */
+#define LB_VLAN_TAGS_MAX 2	 /* tags on a frame that is balanced */
+#define LB_EXT_HEADERS_MAX 8	 /* IPv6 extension headers walked */
+#define LB_PORT_RANGES_MAX 16	 /* ranges of one VIP and protocol */
+#define LB_VIP_ENTRIES_MAX 65536 /* entries of the VIP map */
+#define LB_QUEUES_MAX 64	 /* RX queues of one port */
 
 /*
  * Why a packet was dropped: X(enumerator, name in metrics and JSON, help).
@@ -53,7 +54,7 @@ enum lb_drop_reason {
 #define LB_ENUMERATOR(name, text, help) LB_DROP_##name,
 	LB_DROP_REASONS(LB_ENUMERATOR)
 #undef LB_ENUMERATOR
-	LB_DROP_COUNT
+		LB_DROP_COUNT
 };
 
 /* Indices of the per-CPU map `xdp_counters`: drops first, then what was not dropped. */
@@ -76,10 +77,10 @@ struct lb_xdp_counter_value {
  *   proto P, port 0        any-port and port-range services of that VIP and protocol
  */
 struct lb_vip_key {
-	__u8 addr[16];	 /* IPv4 in the first four bytes, the rest zero */
+	__u8 addr[16]; /* IPv4 in the first four bytes, the rest zero */
 	__u16 port_be;
-	__u8 proto;	 /* IPPROTO_TCP, _UDP, _SCTP, or 0 */
-	__u8 family;	 /* 4 or 6 */
+	__u8 proto;  /* IPPROTO_TCP, _UDP, _SCTP, or 0 */
+	__u8 family; /* 4 or 6 */
 };
 LB_STATIC_ASSERT(sizeof(struct lb_vip_key) == 20, "no hole in lb_vip_key");
 
@@ -93,21 +94,24 @@ struct lb_port_range {
 
 struct lb_vip_value {
 	__u32 flags;
-	__u32 range_count;			       /* 0 .. LB_PORT_RANGES_MAX */
+	__u32 range_count;				 /* 0 .. LB_PORT_RANGES_MAX */
 	struct lb_port_range ranges[LB_PORT_RANGES_MAX]; /* any-port is 1-65535 */
 };
 LB_STATIC_ASSERT(sizeof(struct lb_vip_value) == 8 + 4 * LB_PORT_RANGES_MAX, "lb_vip_value");
 
-/* Map `settings` (array of one): what user space may change while the program runs. */
+/* Map `settings` (array of one, of each port): what user space may change while the program runs.
+ */
 struct lb_settings {
-	__u32 abi_version;
 	__u32 panic; /* not 0: every packet passes to the kernel */
+	__u8 mac[6]; /* of the port: frames for another machine (a flooding switch) are not ours */
+	__u8 mac_valid; /* 0: take any destination MAC */
+	__u8 reserved;
 };
-LB_STATIC_ASSERT(sizeof(struct lb_settings) == 8, "lb_settings");
+LB_STATIC_ASSERT(sizeof(struct lb_settings) == 12, "lb_settings");
 
 /*
- * The flow hash: a keyed multiply-mix over 64-bit words, 64 bits out. Not a MAC: it keeps somebody who does
- * not know the key from aiming at one bucket or one real server, at a few ns a packet.
+ * The flow hash: a keyed multiply-mix over 64-bit words, 64 bits out. Not a MAC: it keeps somebody
+ * who does not know the key from aiming at one bucket or one real server, at a few ns a packet.
  */
 struct lb_hash_key {
 	__u64 k0;
@@ -137,10 +141,10 @@ LB_INLINE __u64 lb_hash_step(__u64 h, __u64 word, __u64 key)
 LB_INLINE __u64 lb_hash_flow4(__u32 client_be, __u32 vip_be, __u32 ports_raw, __u8 proto,
 			      const struct lb_hash_key *key)
 {
-	__u64 h = key->k0;
+	__u64 h = key->k0, vip = vip_be, upper = proto;
 
-	h = lb_hash_step(h, ((__u64)vip_be << 32) | client_be, key->k1);
-	h = lb_hash_step(h, ((__u64)proto << 32) | ports_raw, key->k0);
+	h = lb_hash_step(h, (vip << 32) | client_be, key->k1);
+	h = lb_hash_step(h, (upper << 32) | ports_raw, key->k0);
 	return lb_mix64(h ^ key->k1);
 }
 
@@ -148,13 +152,13 @@ LB_INLINE __u64 lb_hash_flow4(__u32 client_be, __u32 vip_be, __u32 ports_raw, __
 LB_INLINE __u64 lb_hash_flow6(const __u64 *client, const __u64 *vip, __u32 ports_raw, __u8 proto,
 			      const struct lb_hash_key *key)
 {
-	__u64 h = key->k0;
+	__u64 h = key->k0, upper = proto;
 
 	h = lb_hash_step(h, client[0], key->k1);
 	h = lb_hash_step(h, client[1], key->k0);
 	h = lb_hash_step(h, vip[0], key->k1);
 	h = lb_hash_step(h, vip[1], key->k0);
-	h = lb_hash_step(h, ((__u64)proto << 32) | ports_raw, key->k1);
+	h = lb_hash_step(h, (upper << 32) | ports_raw, key->k1);
 	return lb_mix64(h ^ key->k1);
 }
 
@@ -163,7 +167,8 @@ LB_INLINE __u32 lb_hash_slot(__u64 flow_hash, __u64 service_key, __u32 slots)
 {
 	__u64 h = lb_mix64(flow_hash ^ service_key) >> 32;
 
-	return (__u32)((h * slots) >> 32);
+	h = (h * slots) >> 32;
+	return h;
 }
 
 #endif /* LB_ABI_H */

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Counters of one worker: written by that worker alone with relaxed stores, read by anyone, added up by readers.
-// All memory is taken at start.
+// Counters of one worker: written by that worker alone with relaxed stores, read by anyone, added
+// up by readers. All memory is taken at start.
 #pragma once
 
 #include <array>
@@ -22,7 +22,9 @@ class Counter {
   void sub(std::uint64_t n = 1) noexcept {
     value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
   }
-  [[nodiscard]] std::uint64_t get() const noexcept { return value_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::uint64_t get() const noexcept {
+    return value_.load(std::memory_order_relaxed);
+  }
 
  private:
   std::atomic<std::uint64_t> value_{0};
@@ -30,11 +32,11 @@ class Counter {
 
 /// Per service, indexed by service slot (ServiceTable). 64 bytes: one cache line.
 struct alignas(64) ServiceCounters {
-  Counter packets;       ///< forwarded to a real server
-  Counter bytes;         ///< of those, from the Ethernet header on
-  Counter new_flows;     ///< flow entries made
-  Counter unknown_flows; ///< non-SYN TCP of an unknown flow
-  Counter drops;         ///< packets of the service dropped, whatever the reason
+  Counter packets;        ///< forwarded to a real server
+  Counter bytes;          ///< of those, from the Ethernet header on
+  Counter new_flows;      ///< flow entries made
+  Counter unknown_flows;  ///< non-SYN TCP of an unknown flow
+  Counter drops;          ///< packets of the service dropped, whatever the reason
 };
 
 /// Per real server, indexed by RS slot (ServiceTable).
@@ -56,13 +58,14 @@ struct alignas(64) WorkerCounters {
   void drop(DropReason reason) noexcept { drops[static_cast<std::size_t>(reason)].add(); }
 };
 
-/// The counters of one worker. Slots are given by control (ServiceTable) and below the limits given here.
+/// The counters of one worker. Slots are given by control (ServiceTable) and below the limits given
+/// here.
 struct Counters {
-  Counters(std::uint32_t services_max, std::uint32_t rs_max)
-      : services(std::make_unique<ServiceCounters[]>(services_max)),
-        rs(std::make_unique<RsCounters[]>(rs_max)),
-        services_max(services_max),
-        rs_max(rs_max) {}
+  Counters(std::uint32_t service_slots, std::uint32_t rs_slots)
+      : services(std::make_unique<ServiceCounters[]>(service_slots)),
+        rs(std::make_unique<RsCounters[]>(rs_slots)),
+        services_max(service_slots),
+        rs_max(rs_slots) {}
   WorkerCounters worker;
   std::unique_ptr<ServiceCounters[]> services;
   std::unique_ptr<RsCounters[]> rs;

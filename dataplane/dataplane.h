@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Dataplane: what control sees of the data plane. Engine (dataplane/io) is the real one; control's tests bring
-// their own. All calls come from control's one thread; none blocks for longer than a system call.
+// Dataplane: what control sees of the data plane. Engine (dataplane/io) is the real one; control's
+// tests bring their own. All calls come from control's one thread; none blocks for longer than a
+// system call.
 #pragma once
 
 #include <cstdint>
@@ -28,7 +29,7 @@ struct DataplaneConfig {
   std::vector<PortConfig> ports;
   XdpMode xdp_mode = XdpMode::Auto;
   ZeroCopy zero_copy = ZeroCopy::Auto;
-  bool replace_foreign = false;      ///< --replace: take another XDP program off the interface
+  bool replace_foreign = false;  ///< --replace: take another XDP program off the interface
   bool need_wakeup = true;
   std::uint32_t busy_poll_us = 0;    ///< SO_BUSY_POLL; 0: off
   bool hugepages = true;             ///< try, then normal pages
@@ -37,10 +38,11 @@ struct DataplaneConfig {
   std::uint32_t tx_ring = 0;
   std::uint32_t fill_ring = 0;
   std::uint32_t completion_ring = 0;
-  std::uint32_t frames = 0;          ///< per worker
-  std::uint32_t batch = 64;          ///< 1..kBatchMax
-  std::vector<int> cpus;             ///< CPU of worker i; empty: not pinned
-  std::uint32_t spin_us = 50;        ///< how long an idle worker spins before it sleeps; 0 on a shared core
+  std::uint32_t frames = 0;  ///< per worker
+  std::uint32_t batch = 64;  ///< 1..kBatchMax
+  std::vector<int> cpus;     ///< CPU of worker i; empty: not pinned
+  std::uint32_t spin_us =
+      50;  ///< how long an idle worker spins before it sleeps; 0 on a shared core
   PipelineOptions path;
   std::uint32_t services_max = 1024;
   std::uint32_t rs_max = 4096;
@@ -51,7 +53,7 @@ struct PortInfo {
   int ifindex = 0;
   MacAddr mac;
   std::uint32_t mtu = 0;
-  bool up = false;              ///< link is up and the device exists
+  bool up = false;  ///< link is up and the device exists
   std::string driver;
   std::string xdp_mode;         ///< "native" or "generic": what is in force
   std::string xdp_mode_reason;  ///< why not the better one; empty when it is
@@ -86,7 +88,7 @@ struct BpfObjectInfo {
   std::string name;
   std::uint32_t id = 0;
   std::string type;
-  std::uint64_t entries_max = 0;   ///< maps
+  std::uint64_t entries_max = 0;  ///< maps
   std::uint64_t memory_bytes = 0;
   std::string attached_to;
 };
@@ -102,8 +104,8 @@ struct FlowInfo {
 class Dataplane {
  public:
   virtual ~Dataplane() = default;
-  /// Publishes a table: new VIPs enter the XDP program after the workers can see it, old ones leave it before.
-  /// On error (VIP map full) nothing has changed.
+  /// Publishes a table: new VIPs enter the XDP program after the workers can see it, old ones leave
+  /// it before. On error (VIP map full) nothing has changed.
   [[nodiscard]] virtual Result<Generation> publish(std::unique_ptr<ServiceTable> table) = 0;
   /// Frees tables that no worker holds any more; returns how many are kept (1 when all is settled).
   virtual std::size_t reclaim() = 0;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Pipeline: the packet path of one worker as a function over a batch: no I/O, no clock, no allocation, no log.
+// Pipeline: the packet path of one worker as a function over a batch: no I/O, no clock, no
+// allocation, no log.
 //   parse all -> hash all, prefetch -> look up all -> rewrite all
 // The same code runs between real rings (Worker), on the fake kernel, in benchmarks and in fuzzers.
 #pragma once
@@ -26,7 +27,7 @@ struct PipelineOptions {
   std::uint32_t fragments_max = 4096;    ///< datagrams under way
   std::uint32_t held_max = 64;           ///< early fragments that wait for their first one
   std::uint32_t fragment_timeout_ms = 2'000;
-  std::uint32_t icmp_rate = 100;         ///< ICMP time exceeded a second, per worker
+  std::uint32_t icmp_rate = 100;  ///< ICMP time exceeded a second, per worker
 };
 
 /// RS whose MAC is missing, by slot: workers set, control takes. Any thread.
@@ -41,22 +42,22 @@ class ResolveRequests {
   std::vector<std::atomic<std::uint64_t>> words_;
 };
 
-/// Where every packet of a batch went. Filled by Pipeline::process; fixed capacity, nothing allocated.
-/// Every Packet handed in is afterwards in exactly one of: tx, freed, or held by the pipeline. Held packets come
-/// back in tx or freed of a later call.
+/// Where every packet of a batch went. Filled by Pipeline::process; fixed capacity, nothing
+/// allocated. Every Packet handed in is afterwards in exactly one of: tx, freed, or held by the
+/// pipeline. Held packets come back in tx or freed of a later call.
 struct BatchOut {
   static constexpr std::uint32_t kMax = 2 * kBatchMax;
   std::uint32_t tx_count = 0;
   std::uint32_t freed_count = 0;
-  Packet tx[kMax];               ///< to be sent by Packet::port
-  std::uint64_t freed[kMax];     ///< Packet::frame values to give back to the pool
+  Packet tx[kMax];            ///< to be sent by Packet::port
+  std::uint64_t freed[kMax];  ///< Packet::frame values to give back to the pool
   void clear() noexcept { tx_count = freed_count = 0; }
 };
 
 class Pipeline;
 
-/// What one worker may read of another: flows and fragments (a fragment or an ICMP error hashes to another queue than
-/// its flow does). Filled once at start, before any worker runs.
+/// What one worker may read of another: flows and fragments (a fragment or an ICMP error hashes to
+/// another queue than its flow does). Filled once at start, before any worker runs.
 struct PipelinePeers {
   std::vector<const Pipeline*> pipelines;  ///< by WorkerIndex, the worker's own included
   std::vector<const Counters*> counters;   ///< likewise
@@ -76,12 +77,13 @@ class Pipeline {
   /// `peers` outlives the pipeline. Call before the first process().
   void set_peers(const PipelinePeers& peers) noexcept;
 
-  /// Worker thread. REQUIRES: packets.size() <= kBatchMax; `out` is clear. Also releases held packets whose time has
-  /// come, so call it with an empty batch now and then (maintain() does).
-  void process(std::span<Packet> packets, TickMs now, const ServiceTable& table, BatchOut& out) noexcept;
+  /// Worker thread. REQUIRES: packets.size() <= kBatchMax; `out` is clear. Also releases held
+  /// packets whose time has come, so call it with an empty batch now and then (maintain() does).
+  void process(std::span<Packet> packets, TickMs now, const ServiceTable& table,
+               BatchOut& out) noexcept;
 
-  /// Worker thread, once per step: ages some buckets (a full turn takes about a minute at one call a ms),
-  /// expires fragments, releases held packets into `out`.
+  /// Worker thread, once per step: ages some buckets (a full turn takes about a minute at one call
+  /// a ms), expires fragments, releases held packets into `out`.
   void maintain(TickMs now, const ServiceTable& table, BatchOut& out) noexcept;
 
   /// Packets held now (for the frame accounting).

@@ -67,7 +67,8 @@ bool IpAddr::is_multicast() const noexcept {
 }
 bool IpAddr::is_loopback() const noexcept {
   if (is_v4()) return bytes_[0] == 127;
-  return bytes_[15] == 1 && std::all_of(bytes_.begin(), bytes_.end() - 1, [](auto b) { return b == 0; });
+  return bytes_[15] == 1 &&
+         std::all_of(bytes_.begin(), bytes_.end() - 1, [](auto b) { return b == 0; });
 }
 bool IpAddr::is_broadcast() const noexcept { return is_v4() && as_v4().raw() == 0xffffffffU; }
 bool IpAddr::is_link_local() const noexcept {
@@ -77,11 +78,16 @@ bool IpAddr::is_link_local() const noexcept {
 
 std::string_view proto_name(Proto proto) {
   switch (proto) {
-    case Proto::Icmp: return "icmp";
-    case Proto::Tcp: return "tcp";
-    case Proto::Udp: return "udp";
-    case Proto::Icmp6: return "icmp6";
-    case Proto::Sctp: return "sctp";
+    case Proto::Icmp:
+      return "icmp";
+    case Proto::Tcp:
+      return "tcp";
+    case Proto::Udp:
+      return "udp";
+    case Proto::Icmp6:
+      return "icmp6";
+    case Proto::Sctp:
+      return "sctp";
   }
   return "unknown";
 }
@@ -130,9 +136,9 @@ Result<ServiceAddr> ServiceAddr::parse(std::string_view text) {
 
 std::string ServiceAddr::to_string() const {
   auto host = vip.is_v4() ? vip.to_string() : "[" + vip.to_string() + "]";
-  auto port = is_any_port()  ? std::string("any")
-              : is_range()   ? fmt::format("{}-{}", port_first, port_last)
-                             : fmt::format("{}", port_first);
+  auto port = is_any_port() ? std::string("any")
+              : is_range()  ? fmt::format("{}-{}", port_first, port_last)
+                            : fmt::format("{}", port_first);
   return fmt::format("{}:{}/{}", host, port, proto_name(proto));
 }
 

@@ -27,8 +27,8 @@ struct MacAddr {
 };
 static_assert(sizeof(MacAddr) == 6);
 
-/// An IPv4 or IPv6 address in 16 bytes; IPv4 lies in the first four, the rest is zero, so that it is the
-/// address field of the map keys in bpf/lb_abi.h as it stands.
+/// An IPv4 or IPv6 address in 16 bytes; IPv4 lies in the first four, the rest is zero, so that it
+/// is the address field of the map keys in bpf/lb_abi.h as it stands.
 class IpAddr {
  public:
   constexpr IpAddr() = default;
@@ -73,7 +73,8 @@ enum class Proto : std::uint8_t { Icmp = 1, Tcp = 6, Udp = 17, Icmp6 = 58, Sctp 
 [[nodiscard]] std::string_view proto_name(Proto proto);
 
 /// What a service listens on: VIP, protocol, and a port, a port range, or any port.
-/// Text form: 192.0.2.10:80/tcp, [2001:db8::1]:443/tcp, 192.0.2.10:8000-8100/udp, 192.0.2.10:any/sctp.
+/// Text form: 192.0.2.10:80/tcp, [2001:db8::1]:443/tcp, 192.0.2.10:8000-8100/udp,
+/// 192.0.2.10:any/sctp.
 struct ServiceAddr {
   IpAddr vip;
   Proto proto = Proto::Tcp;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// LB_ASSERT: our own mistakes, checked in every build. LB_DCHECK: the same in debug builds, per packet.
+// LB_ASSERT: our own mistakes, checked in every build. LB_DCHECK: the same in debug builds, per
+// packet.
 #pragma once
 
 namespace lb {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Time as the data plane knows it: a coarse tick that Worker reads once per step and hands to the path.
+// Time as the data plane knows it: a coarse tick that Worker reads once per step and hands to the
+// path.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +8,8 @@
 
 namespace lb {
 
-/// Milliseconds of CLOCK_BOOTTIME, truncated to 32 bits; wraps after 49 days, so compare with ms_since only.
+/// Milliseconds of CLOCK_BOOTTIME, truncated to 32 bits; wraps after 49 days, so compare with
+/// ms_since only.
 using TickMs = std::uint32_t;
 
 /// Milliseconds from `then` to `now`, right across the wrap while they are less than 24 days apart.

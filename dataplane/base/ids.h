@@ -9,7 +9,8 @@ namespace lb {
 
 /// A service for as long as lbd runs; never reused by a run of lbd. 0 is none.
 enum class ServiceId : std::uint32_t { None = 0 };
-/// A real server of one service (the same address in two services has two ids); never reused by a run. 0 is none.
+/// A real server of one service (the same address in two services has two ids); never reused by a
+/// run. 0 is none.
 enum class RsId : std::uint32_t { None = 0 };
 /// Index of an attached port in the order of the config: 0 .. ports-1.
 enum class PortIndex : std::uint8_t {};

@@ -9,7 +9,8 @@
 
 namespace lb {
 
-/// Sets the pattern and the level ("debug", "info", "warn", "error"). Call once, first thing in main.
+/// Sets the pattern and the level ("debug", "info", "warn", "error"). Call once, first thing in
+/// main.
 void log_init(std::string_view level);
 
 }  // namespace lb

@@ -11,8 +11,8 @@
 
 namespace lb {
 
-/// An errno-like code for programs and a sentence for people. The sentence stands alone: it names the
-/// object ("port eth1: ...") and, where one exists, the way to mend it.
+/// An errno-like code for programs and a sentence for people. The sentence stands alone: it names
+/// the object ("port eth1: ...") and, where one exists, the way to mend it.
 struct Error {
   std::error_code code;
   std::string message;
@@ -43,20 +43,20 @@ using Status = Result<void>;
 }  // namespace lb
 
 /// Evaluates a Result or Status; returns its error from the enclosing function if it has one.
-#define LB_TRY(expression)                                              \
-  do {                                                                  \
-    if (auto lb_status = (expression); !lb_status) [[unlikely]] {       \
-      return std::unexpected(std::move(lb_status).error());             \
-    }                                                                   \
+#define LB_TRY(expression)                                        \
+  do {                                                            \
+    if (auto lb_status = (expression); !lb_status) [[unlikely]] { \
+      return std::unexpected(std::move(lb_status).error());       \
+    }                                                             \
   } while (0)
 
 #define LB_CONCAT2(a, b) a##b
 #define LB_CONCAT(a, b) LB_CONCAT2(a, b)
-#define LB_TRY_ASSIGN_(result, target, expression)                      \
-  auto result = (expression);                                           \
-  if (!result) [[unlikely]] {                                           \
-    return std::unexpected(std::move(result).error());                  \
-  }                                                                     \
+#define LB_TRY_ASSIGN_(result, target, expression)     \
+  auto result = (expression);                          \
+  if (!result) [[unlikely]] {                          \
+    return std::unexpected(std::move(result).error()); \
+  }                                                    \
   target = std::move(*result)
 /// `LB_TRY_ASSIGN(auto x, f())`: x is f()'s value, or the enclosing function returns f()'s error.
 #define LB_TRY_ASSIGN(target, expression) \

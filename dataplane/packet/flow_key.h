@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// FlowKey4, FlowKey6: what names a flow, as seen from the client towards the VIP. Plain values without holes.
+// FlowKey4, FlowKey6: what names a flow, as seen from the client towards the VIP. Plain values
+// without holes.
 #pragma once
 
 #include <bit>
@@ -42,11 +43,13 @@ static_assert(sizeof(FlowKey6) == 40);
 [[nodiscard]] inline std::uint32_t ports_raw(Be16 client, Be16 vip) noexcept {
   return client.raw() | static_cast<std::uint32_t>(vip.raw()) << 16;
 }
-[[nodiscard]] inline std::uint64_t flow_hash(const FlowKey4& key, const lb_hash_key& secret) noexcept {
+[[nodiscard]] inline std::uint64_t flow_hash(const FlowKey4& key,
+                                             const lb_hash_key& secret) noexcept {
   return lb_hash_flow4(key.client.raw(), key.vip.raw(), ports_raw(key.client_port, key.vip_port),
                        key.proto, &secret);
 }
-[[nodiscard]] inline std::uint64_t flow_hash(const FlowKey6& key, const lb_hash_key& secret) noexcept {
+[[nodiscard]] inline std::uint64_t flow_hash(const FlowKey6& key,
+                                             const lb_hash_key& secret) noexcept {
   return lb_hash_flow6(reinterpret_cast<const __u64*>(key.client),
                        reinterpret_cast<const __u64*>(key.vip),
                        ports_raw(key.client_port, key.vip_port), key.proto, &secret);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// FlowTable<Key>: which real server a flow belongs to. Fixed memory; two candidate buckets of eight slots a
-// key, tags compared at once. One thread (its worker) writes; any thread may read() under a sequence lock.
-// Invariants: a key stands in at most one slot, in one of its two buckets; the tag of an empty slot is 0; an
-// entry lies in one cache line; a reader gets a whole entry or none.
+// FlowTable<Key>: which real server a flow belongs to. Fixed memory; two candidate buckets of eight
+// slots a key, tags compared at once. One thread (its worker) writes; any thread may read() under a
+// sequence lock. Invariants: a key stands in at most one slot, in one of its two buckets; the tag
+// of an empty slot is 0; an entry lies in one cache line; a reader gets a whole entry or none.
 #pragma once
 
 #include <cstddef>
@@ -41,26 +41,30 @@ class FlowTable {
   struct Inserted {
     Entry* entry;
     InsertOutcome outcome;
-    FlowData evicted;  ///< what stood there before, when outcome is not Inserted or an expired flow was reused
+    FlowData evicted;  ///< what stood there before, when outcome is not Inserted or an expired flow
+                       ///< was reused
     bool replaced;     ///< evicted is valid
   };
 
-  /// Takes all memory at once (huge pages where there are some, else normal ones). `flows_max` is reached at
-  /// three quarters load. Errors: ENOMEM, EINVAL for 0 or more than 2^28.
+  /// Takes all memory at once (huge pages where there are some, else normal ones). `flows_max` is
+  /// reached at three quarters load. Errors: ENOMEM, EINVAL for 0 or more than 2^28.
   [[nodiscard]] static Result<FlowTable> create(std::uint32_t flows_max);
 
   // Owner thread only:
   void prefetch(std::uint64_t hash) const noexcept;
-  /// Finds a flow, expired or not; the caller judges by last_seen, state and its service's timeouts.
+  /// Finds a flow, expired or not; the caller judges by last_seen, state and its service's
+  /// timeouts.
   [[nodiscard]] Entry* find(const Key& key, std::uint64_t hash) noexcept;
-  /// REQUIRES: find() said null for this key. `expired(const FlowData&)` tells whether a flow is past its timeout.
+  /// REQUIRES: find() said null for this key. `expired(const FlowData&)` tells whether a flow is
+  /// past its timeout.
   template <class Expired>
-  Inserted insert(const Key& key, std::uint64_t hash, const FlowData& data, Expired&& expired) noexcept;
+  Inserted insert(const Key& key, std::uint64_t hash, const FlowData& data,
+                  Expired&& expired) noexcept;
   void update(Entry& entry, const FlowData& data) noexcept;
   void erase(Entry& entry) noexcept;
   [[nodiscard]] static FlowData data(const Entry& entry) noexcept;
-  /// Looks at the next `buckets` buckets; calls `visit(key, data)` for each flow in them, which answers
-  /// whether to erase it. The incremental ageing of the worker.
+  /// Looks at the next `buckets` buckets; calls `visit(key, data)` for each flow in them, which
+  /// answers whether to erase it. The incremental ageing of the worker.
   template <class Visit>
   void sweep(std::uint32_t buckets, Visit&& visit) noexcept;
 

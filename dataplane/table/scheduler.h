@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// pick(): which real server a new flow goes to. The meanings are those of LVS (ipvsadm(8)). Runs on the worker;
-// state that changes (cursors of rr and wrr) is the worker's own.
+// pick(): which real server a new flow goes to. The meanings are those of LVS (ipvsadm(8)). Runs on
+// the worker; state that changes (cursors of rr and wrr) is the worker's own.
 #pragma once
 
 #include <cstdint>
@@ -40,14 +40,15 @@ struct PickInput {
   std::uint64_t vip_hash;     ///< of the VIP (dh)
   const LoadView& load;
   SchedulerState& state;
-  std::uint64_t& random;      ///< xorshift state of the worker, never 0
+  std::uint64_t& random;  ///< xorshift state of the worker, never 0
 };
 
-/// An RS that is up with weight > 0, else null (the caller turns to the sorry RS). Bounded by the number of RS.
+/// An RS that is up with weight > 0, else null (the caller turns to the sorry RS). Bounded by the
+/// number of RS.
 [[nodiscard]] const RealServer* pick(const PickInput& in) noexcept;
 
-/// sh, dh, mh: the same pick from the packet and the table alone, whatever the service's scheduler (used for
-/// packets of unknown flows). Null when the service has no lookup array or no candidate.
+/// sh, dh, mh: the same pick from the packet and the table alone, whatever the service's scheduler
+/// (used for packets of unknown flows). Null when the service has no lookup array or no candidate.
 [[nodiscard]] const RealServer* pick_hashed(const ServiceTable& table, const Service& service,
                                             std::uint64_t hash) noexcept;
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// ServiceTable: one immutable generation of everything the packet path decides by: services, real servers,
-// MAC addresses, lookup arrays. Control builds it (TableBuilder), publishes the pointer (Snapshots), workers
-// read it without locks. A slot is an index that control gives to a service or RS for as long as it exists; an
-// id is slot + incarnation, so a stale id in a flow entry never names another RS.
+// ServiceTable: one immutable generation of everything the packet path decides by: services, real
+// servers, MAC addresses, lookup arrays. Control builds it (TableBuilder), publishes the pointer
+// (Snapshots), workers read it without locks. A slot is an index that control gives to a service or
+// RS for as long as it exists; an id is slot + incarnation, so a stale id in a flow entry never
+// names another RS.
 #pragma once
 
 #include <array>
@@ -63,8 +64,8 @@ struct Timeouts {
   std::uint32_t sctp_ms = 900'000;
 };
 
-/// A lookup array of a hashed scheduler: slot -> index into the service's real servers. Built by maglev.h;
-/// shared by the generations in which it does not change.
+/// A lookup array of a hashed scheduler: slot -> index into the service's real servers. Built by
+/// maglev.h; shared by the generations in which it does not change.
 struct LookupArray {
   std::vector<std::uint16_t> slots;
 };
@@ -75,11 +76,12 @@ struct RealServer {
   RsId id = RsId::None;
   MacAddr mac;
   bool has_mac = false;
-  /// Healthy, or no check is configured: its flows are forwarded. A flow of an RS that is not up is unknown.
+  /// Healthy, or no check is configured: its flows are forwarded. A flow of an RS that is not up is
+  /// unknown.
   bool up = false;
   std::uint32_t weight = 0;  ///< 0: existing flows go on, new ones go elsewhere (drain)
   PortIndex egress{};
-  std::uint16_t vlan = 0;    ///< VLAN id 1..4094 that the RS is behind; 0: untagged
+  std::uint16_t vlan = 0;  ///< VLAN id 1..4094 that the RS is behind; 0: untagged
   // Cold:
   IpAddr address;
 };
@@ -88,11 +90,13 @@ struct Service {
   // Hot:
   ServiceId id = ServiceId::None;
   Scheduler scheduler = Scheduler::Wrr;
-  std::uint32_t rs_first = 0;     ///< index into ServiceTable::real_servers()
+  std::uint32_t rs_first = 0;  ///< index into ServiceTable::real_servers()
   std::uint32_t rs_count = 0;
-  std::uint32_t sorry = kNoSorry; ///< index of the sorry RS into real_servers(), outside of the range above
-  std::uint64_t hash_key = 0;     ///< secret of the hashed schedulers
-  std::shared_ptr<const LookupArray> lookup;  ///< of hashed schedulers with at least one candidate; else null
+  std::uint32_t sorry =
+      kNoSorry;  ///< index of the sorry RS into real_servers(), outside of the range above
+  std::uint64_t hash_key = 0;  ///< secret of the hashed schedulers
+  std::shared_ptr<const LookupArray>
+      lookup;  ///< of hashed schedulers with at least one candidate; else null
   Timeouts timeouts;
   // Cold:
   ServiceAddr address;
@@ -114,24 +118,27 @@ struct EgressPort {
 /// What control hands to ServiceTable::build, in any order.
 struct ServiceTableSpec {
   std::vector<VipPolicy> vips;
-  std::vector<Service> services;           ///< rs_first, rs_count, sorry point into real_servers
+  std::vector<Service> services;  ///< rs_first, rs_count, sorry point into real_servers
   std::vector<RealServer> real_servers;
-  std::vector<EgressPort> ports;           ///< indexed by PortIndex
-  lb_hash_key flow_key{};                  ///< secret of the flow hash; the same for the life of an instance
+  std::vector<EgressPort> ports;  ///< indexed by PortIndex
+  lb_hash_key flow_key{};         ///< secret of the flow hash; the same for the life of an instance
   bool decrement_ttl = true;
 };
 
 class ServiceTable {
  public:
-  /// Checks the spec (every index in range, no two services on one address, protocol and port, except that
-  /// an exact port goes before a range and a range before any-port; at most LB_PORT_RANGES_MAX ranges) and builds
-  /// the lookup structures. Errors: EINVAL, EEXIST, E2BIG with the service named.
+  /// Checks the spec (every index in range, no two services on one address, protocol and port,
+  /// except that an exact port goes before a range and a range before any-port; at most
+  /// LB_PORT_RANGES_MAX ranges) and builds the lookup structures. Errors: EINVAL, EEXIST, E2BIG
+  /// with the service named.
   [[nodiscard]] static Result<std::unique_ptr<ServiceTable>> build(ServiceTableSpec spec);
 
   /// Given by Snapshots::publish.
   Generation generation = Generation::None;
 
-  [[nodiscard]] bool is_vip(const IpAddr& address) const noexcept { return vip(address) != nullptr; }
+  [[nodiscard]] bool is_vip(const IpAddr& address) const noexcept {
+    return vip(address) != nullptr;
+  }
   [[nodiscard]] const VipPolicy* vip(const IpAddr& address) const noexcept;
   /// The service that takes packets with this VIP, VIP port and protocol, or null.
   [[nodiscard]] const Service* find(const FlowKey4& key) const noexcept;
@@ -151,7 +158,9 @@ class ServiceTable {
   }
   [[nodiscard]] std::span<const Service> services() const noexcept { return services_; }
   [[nodiscard]] std::span<const VipPolicy> vips() const noexcept { return vips_; }
-  [[nodiscard]] const EgressPort& port(PortIndex index) const noexcept { return ports_[raw(index)]; }
+  [[nodiscard]] const EgressPort& port(PortIndex index) const noexcept {
+    return ports_[raw(index)];
+  }
   [[nodiscard]] std::span<const EgressPort> ports() const noexcept { return ports_; }
   [[nodiscard]] const lb_hash_key& flow_key() const noexcept { return flow_key_; }
   [[nodiscard]] bool decrement_ttl() const noexcept { return decrement_ttl_; }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Snapshots<T>: one publisher (control), many readers (workers). publish() hands over a new immutable object; a reader
-// adopts the newest between two batches; an old object is freed by reclaim() once every reader has reported a
-// later generation. No lock and no reference count on the readers' side.
+// Snapshots<T>: one publisher (control), many readers (workers). publish() hands over a new
+// immutable object; a reader adopts the newest between two batches; an old object is freed by
+// reclaim() once every reader has reported a later generation. No lock and no reference count on
+// the readers' side.
 #pragma once
 
 #include <atomic>
@@ -32,7 +33,8 @@ class Snapshots {
     return generation;
   }
 
-  /// Publisher only. Frees what no reader can hold any more; returns how many objects are still kept.
+  /// Publisher only. Frees what no reader can hold any more; returns how many objects are still
+  /// kept.
   std::size_t reclaim() {
     Generation oldest = last_;
     for (const auto& slot : adopted_) {
@@ -43,8 +45,8 @@ class Snapshots {
     return kept_.size();
   }
 
-  /// Reader `index` only: the newest object (null before the first publication); reports that all earlier ones
-  /// are no longer in this reader's hands. Valid until this reader's next adopt().
+  /// Reader `index` only: the newest object (null before the first publication); reports that all
+  /// earlier ones are no longer in this reader's hands. Valid until this reader's next adopt().
   const T* adopt(std::size_t index) noexcept {
     const T* object = current_.load(std::memory_order_acquire);
     if (object != nullptr) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The TCP state machine of a director in DR mode: it sees only what the client sends (Linux IPVS, the
-// input-only direction). Pure functions.
+// The TCP state machine of a director in DR mode: it sees only what the client sends (Linux IPVS,
+// the input-only direction). Pure functions.
 #pragma once
 
 #include <cstdint>
@@ -12,8 +12,19 @@ namespace lb {
 
 /// TCP states in the order of the transition table, then what other protocols use.
 enum class FlowState : std::uint8_t {
-  None, Established, SynSent, SynRecv, FinWait, TimeWait, Close, CloseWait, LastAck, Listen, SynAck,
-  Udp, Sctp,
+  None,
+  Established,
+  SynSent,
+  SynRecv,
+  FinWait,
+  TimeWait,
+  Close,
+  CloseWait,
+  LastAck,
+  Listen,
+  SynAck,
+  Udp,
+  Sctp,
 };
 inline constexpr int kTcpStates = 11;
 

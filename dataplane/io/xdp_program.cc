@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/io/xdp_program.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <span>
+
+#include "bpf/lb_xdp.skel.h"
+
+namespace lb {
+namespace {
+
+constexpr const char* kProgram = "lb_xdp";
+
+std::span<const std::byte> elf() {
+  std::size_t bytes = 0;
+  const void* data = lb_xdp__elf_bytes(&bytes);
+  return {static_cast<const std::byte*>(data), bytes};
+}
+
+Status make_room(int ifindex, const std::string& interface, bool replace_foreign) {
+  LB_TRY_ASSIGN(auto attached, query_xdp(ifindex));
+  if (!attached) return {};
+  if (replace_foreign) return detach_xdp(ifindex);
+  bool ours = attached->name == kProgram;
+  return std::unexpected(Error{
+      BpfError::Occupied,
+      fmt::format(
+          "interface {} already has XDP program \"{}\" (id {}): {}, or start lbd with --replace",
+          interface, attached->name, attached->id,
+          ours ? "another lbd runs there; stop it"
+               : fmt::format("take it off (ip link set dev {} xdp off)", interface))});
+}
+
+}  // namespace
+
+Result<XdpProgram> XdpProgram::load(const XdpProgram* first) {
+  BpfSpec spec{
+      .name = kProgram, .elf = elf(), .constants = {}, .shared_maps = {}, .alternatives = {}};
+  if (first != nullptr) spec.shared_maps.push_back({"vips", first->vips_});
+  LB_TRY_ASSIGN(auto object, BpfObject::load(spec));
+  XdpProgram program(std::move(object));
+  LB_TRY_ASSIGN(program.xsks_, program.object_.map_fd("xsks"));
+  LB_TRY_ASSIGN(program.vips_, program.object_.map_fd("vips"));
+  LB_TRY_ASSIGN(program.settings_map_, program.object_.map_fd("settings"));
+  LB_TRY_ASSIGN(program.counters_, program.object_.map_fd("xdp_counters"));
+  LB_TRY_ASSIGN(program.program_, program.object_.program_fd(kProgram));
+  return program;
+}
+
+Result<XdpProgram::InForce> XdpProgram::attach(int ifindex, const std::string& interface,
+                                               XdpMode mode, bool replace_foreign) {
+  LB_TRY(make_room(ifindex, interface, replace_foreign));
+  InForce in_force;
+  bpf_prog_info info{};
+  __u32 bytes = sizeof info;
+  if (bpf_obj_get_info_by_fd(program_, &info, &bytes) == 0) in_force.program_id = info.id;
+  if (mode != XdpMode::Generic) {
+    auto native = object_.attach_xdp(kProgram, ifindex, XdpAttachMode::Native);
+    if (native) {
+      link_ = std::move(*native);
+      return in_force;
+    }
+    if (mode == XdpMode::Native || native.error().code != BpfError::Unsupported) {
+      return fail_in("interface " + interface, std::move(native.error()));
+    }
+    in_force.reason = native.error().message;
+  } else {
+    in_force.reason = "xdp_mode = \"generic\"";
+  }
+  in_force.mode = XdpAttachMode::Generic;
+  auto generic = object_.attach_xdp(kProgram, ifindex, XdpAttachMode::Generic);
+  if (!generic) return fail_in("interface " + interface, std::move(generic.error()));
+  link_ = std::move(*generic);
+  return in_force;
+}
+
+Status XdpProgram::set_socket(std::uint32_t queue, int socket_fd) {
+  if (queue >= LB_QUEUES_MAX) {
+    return fail(EINVAL, fmt::format("queue {} is over {}", queue, LB_QUEUES_MAX - 1));
+  }
+  int result = socket_fd < 0 ? bpf_map_delete_elem(xsks_, &queue)
+                             : bpf_map_update_elem(xsks_, &queue, &socket_fd, BPF_ANY);
+  if (result != 0 && !(socket_fd < 0 && errno == ENOENT)) return fail_errno(errno, "XSKMAP");
+  return {};
+}
+
+Status XdpProgram::write_settings() {
+  __u32 zero = 0;
+  if (bpf_map_update_elem(settings_map_, &zero, &settings_, BPF_ANY) != 0) {
+    return fail_errno(errno, "settings of the XDP program");
+  }
+  return {};
+}
+
+Status XdpProgram::set_panic(bool on) {
+  settings_.panic = on ? 1 : 0;
+  return write_settings();
+}
+
+Status XdpProgram::set_mac(const MacAddr& mac) {
+  std::ranges::copy(mac.bytes, settings_.mac);
+  settings_.mac_valid = mac.is_zero() ? 0 : 1;
+  return write_settings();
+}
+
+Status XdpProgram::put_vip(const lb_vip_key& key, const lb_vip_value& value) {
+  if (bpf_map_update_elem(vips_, &key, &value, BPF_ANY) == 0) return {};
+  if (errno == E2BIG) {
+    return fail(E2BIG, fmt::format("the VIP map of the XDP program is full ({} entries)",
+                                   LB_VIP_ENTRIES_MAX));
+  }
+  return fail_errno(errno, "VIP map of the XDP program");
+}
+
+Status XdpProgram::delete_vip(const lb_vip_key& key) {
+  if (bpf_map_delete_elem(vips_, &key) != 0 && errno != ENOENT) {
+    return fail_errno(errno, "VIP map of the XDP program");
+  }
+  return {};
+}
+
+XdpProgram::CounterValues XdpProgram::counters() const {
+  CounterValues sum;
+  int cpus = libbpf_num_possible_cpus();
+  if (cpus <= 0) return sum;
+  std::vector<lb_xdp_counter_value> values(static_cast<std::size_t>(cpus));
+  for (__u32 index = 0; index < LB_XDP_COUNTER_COUNT; ++index) {
+    if (bpf_map_lookup_elem(counters_, &index, values.data()) != 0) continue;
+    std::uint64_t packets = 0;
+    for (const auto& value : values) packets += value.packets;
+    if (index < kDropReasons) {
+      sum.drops[index] = packets;
+    } else if (index == LB_XDP_PASSED) {
+      sum.passed = packets;
+    } else if (index == LB_XDP_REDIRECTED) {
+      sum.redirected = packets;
+    } else {
+      sum.panic_passed = packets;
+    }
+  }
+  return sum;
+}
+
+}  // namespace lb
