@@ -27,11 +27,13 @@ struct ControlConfig {
 struct ConfigRealServer {
   IpAddr address;
   RsPatch settings;
+  friend bool operator==(const ConfigRealServer&, const ConfigRealServer&) = default;
 };
 struct ConfigService {
   ServiceAddr address;
   ServicePatch settings;
   std::vector<ConfigRealServer> real_servers;
+  friend bool operator==(const ConfigService&, const ConfigService&) = default;
 };
 
 /// The keys that a parse asked for and those that the text had, as paths:
@@ -43,6 +45,8 @@ struct ConfigKeys {
 struct Config {
   ControlConfig control;
   DataplaneConfig dataplane;  ///< never with replace_foreign: that is lbd's --replace
+  bool decrement_ttl =
+      true;  ///< [dataplane] decrement_ttl; the one key there that a reload changes
   std::vector<ConfigService> services;
 
   /// `filename` only names the text in messages. Checks all that can be checked without the

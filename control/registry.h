@@ -6,7 +6,6 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -14,68 +13,14 @@
 #include <vector>
 
 #include "control/config.h"
+#include "control/desired.h"
 #include "control/overlay.h"
 #include "control/refusal.h"
 #include "control/settings.h"
+#include "control/slot_pool.h"
 #include "dataplane/base/ids.h"
 
 namespace lb {
-
-struct RsEntry {
-  RsId id = RsId::None;
-  Origin origin = Origin::Runtime;
-  RsSettings settings;
-  Health health = Health::Unknown;
-  std::string health_reason;          ///< of the last change, e.g. "connection refused"
-  std::uint64_t health_since_ms = 0;  ///< of the caller's clock
-  bool draining = false;
-  std::uint64_t drain_since_ms = 0;
-  std::uint64_t drain_deadline_ms =
-      0;  ///< removed then whatever is left; 0: when its last flow has ended
-};
-
-/// What takes part in a service beside its RS: the sorry RS has an id (and so counters and flows)
-/// of its own.
-struct ServiceEntry {
-  ServiceId id = ServiceId::None;
-  Origin origin = Origin::Runtime;
-  ServiceSettings settings;
-  std::map<IpAddr, RsEntry> real_servers;
-  RsId sorry_id = RsId::None;  ///< when settings.sorry is there
-};
-using ServiceMap = std::map<ServiceAddr, ServiceEntry>;
-
-/// Its flows are forwarded: by hand up, or not by hand down and healthy or unchecked.
-[[nodiscard]] bool is_up(const RsEntry& rs);
-/// It gets new flows as far as control knows (the MAC may still be missing).
-[[nodiscard]] bool takes_new_flows(const RsEntry& rs);
-/// Why it gets no new flows, in words; empty when it does.
-[[nodiscard]] std::string why_no_new_flows(const RsEntry& rs);
-
-/// What the registry checks against; fixed while lbd runs.
-struct RegistryLimits {
-  std::uint32_t services_max = 1024;
-  std::uint32_t rs_max = 4096;
-  std::vector<std::string> ports;  ///< interface names by PortIndex
-};
-
-/// Gives slots and incarnations: unused slots first, then the ones longest free. Ids are never
-/// reused until a slot has had 65535 owners.
-class SlotPool {
- public:
-  explicit SlotPool(std::uint32_t max) : max_(max) {}
-  /// slot | incarnation << 16, or 0 when all are taken.
-  [[nodiscard]] std::uint32_t take();
-  void give_back(std::uint32_t slot);
-  [[nodiscard]] std::uint32_t used() const { return used_; }
-  [[nodiscard]] std::uint32_t max() const { return max_; }
-
- private:
-  std::uint32_t max_;
-  std::uint32_t used_ = 0;
-  std::deque<std::uint32_t> free_;
-  std::vector<std::uint16_t> incarnations_;
-};
 
 /// What a reload did, in sentences for the log and the API.
 struct ReloadReport {
@@ -155,7 +100,8 @@ class Registry {
   /// counts while the file says the same of that service or RS as when it was made; otherwise the
   /// file wins and the entry is dropped. Refused whole: TableFull, NotOnLink.
   Result<ReloadReport> load(const std::vector<ConfigService>& services, std::uint64_t now_ms);
-  [[nodiscard]] const Overlay& overlay() const { return overlay_; }
+  /// How the running state differs from the file, for the state file.
+  [[nodiscard]] Overlay overlay() const { return make_overlay(file_, services_); }
   [[nodiscard]] HealthMemory health_memory() const;
 
  private:
@@ -165,9 +111,9 @@ class Registry {
   std::vector<RsRef> rs_by_slot_;
   std::vector<const ServiceAddr*> service_by_slot_;
   std::uint64_t revision_ = 1, saved_revision_ = 1;
-  std::map<ServiceAddr, ConfigService> file_;  ///< what the config file said at the last load
-  Overlay overlay_;
-  HealthMemory restored_;
+  FileServices file_;  ///< what the config file said at the last load
+  std::optional<Overlay> restored_;
+  HealthMemory restored_health_;
   OnLink on_link_;
 };
 

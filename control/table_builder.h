@@ -59,6 +59,7 @@ using NextHops = std::map<NextHopKey, NextHop>;
 class TableBuilder {
  public:
   TableBuilder(HashKeys keys, bool decrement_ttl) : keys_(keys), decrement_ttl_(decrement_ttl) {}
+  void set_decrement_ttl(bool on) { decrement_ttl_ = on; }
   /// RS stand sorted by address, services likewise; lookup arrays hold RS that take new flows only.
   [[nodiscard]] Result<std::unique_ptr<ServiceTable>> build(const Registry& registry,
                                                             const NextHops& next_hops,
