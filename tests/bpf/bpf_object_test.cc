@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+// BpfObject against the running kernel.
+#include "dataplane/base/bpf_object.h"
+
+#include <bpf/bpf.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "bpf/test_loader.skel.h"
+
+namespace lb {
+namespace {
+
+BpfSpec loader_spec(std::vector<std::vector<std::string>> alternatives) {
+  std::size_t bytes = 0;
+  const void* elf = test_loader__elf_bytes(&bytes);
+  BpfSpec spec{.name = "test_loader",
+               .elf = {static_cast<const std::byte*>(elf), bytes},
+               .constants = {},
+               .shared_maps = {},
+               .alternatives = std::move(alternatives)};
+  spec.constant("answer", std::uint64_t{42});
+  return spec;
+}
+
+std::uint64_t result(const BpfObject& object, std::uint32_t index) {
+  std::uint64_t value = 0;
+  EXPECT_EQ(bpf_map_lookup_elem(*object.map_fd("results"), &index, &value), 0);
+  return value;
+}
+
+const std::vector<std::string> kEvent = {"by_fentry", "by_raw_tp"};
+const std::vector<std::string> kGoodXdp = {"good_xdp", "bad_xdp"};
+
+TEST(BpfObject, SetsConstantsAndRunsWhatItAttached) {
+  auto object = BpfObject::load(loader_spec({kEvent, kGoodXdp}));
+  ASSERT_TRUE(object) << object.error().message;
+  EXPECT_EQ(result(*object, 0), 0U);
+  auto link = object->attach(object->chosen("by_fentry"));
+  ASSERT_TRUE(link) << link.error().message;
+  syscall(SYS_getpid);
+  EXPECT_EQ(result(*object, 0), 42U);
+}
+
+TEST(BpfObject, FallsBackToTheNextAlternativeThatTheKernelTakes) {
+  // The verifier refuses the first of the group on every kernel.
+  auto object = BpfObject::load(loader_spec({kEvent, {"bad_xdp", "good_xdp"}}));
+  ASSERT_TRUE(object) << object.error().message;
+  EXPECT_EQ(object->chosen("bad_xdp"), "good_xdp");
+  EXPECT_TRUE(object->program_fd("good_xdp"));
+  auto refused = object->program_fd("bad_xdp");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, BpfError::NoSuchSymbol);
+}
+
+TEST(BpfObject, TellsTheVerifiersReasonInOneLine) {
+  auto object = BpfObject::load(loader_spec({kEvent}));  // bad_xdp has no alternative
+  ASSERT_FALSE(object);
+  EXPECT_EQ(object.error().code, BpfError::Rejected);
+  EXPECT_THAT(object.error().message, testing::HasSubstr("outside of the packet"));
+  EXPECT_EQ(object.error().message.find('\n'), std::string::npos);
+}
+
+TEST(BpfObject, RefusesWhatTheObjectDoesNotHave) {
+  auto spec = loader_spec({kEvent, kGoodXdp});
+  spec.constant("question", 1);
+  EXPECT_EQ(BpfObject::load(spec).error().code, BpfError::NoSuchSymbol);
+
+  auto wrong_size = loader_spec({kEvent, kGoodXdp});
+  wrong_size.constants.clear();
+  wrong_size.constant("answer", std::uint8_t{1});
+  EXPECT_EQ(BpfObject::load(wrong_size).error().code, BpfError::NoSuchSymbol);
+
+  auto no_program = loader_spec({{"nobody"}});
+  EXPECT_EQ(BpfObject::load(no_program).error().code, BpfError::NoSuchSymbol);
+
+  auto garbage = loader_spec({});
+  garbage.elf = garbage.elf.first(100);
+  EXPECT_FALSE(BpfObject::load(garbage));
+}
+
+TEST(BpfObject, SharesAMapWithAnotherObject) {
+  auto first = BpfObject::load(loader_spec({kEvent, kGoodXdp}));
+  ASSERT_TRUE(first);
+  auto spec = loader_spec({kEvent, kGoodXdp});
+  spec.shared_maps.push_back({"results", *first->map_fd("results")});
+  auto second = BpfObject::load(spec);
+  ASSERT_TRUE(second) << second.error().message;
+  std::array<std::uint8_t, 64> frame{};
+  LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = frame.size());
+  ASSERT_EQ(bpf_prog_test_run_opts(*second->program_fd("good_xdp"), &run), 0);
+  EXPECT_EQ(result(*first, 1), 42U);
+}
+
+TEST(BpfObject, CountsWhatItHolds) {
+  auto object = BpfObject::load(loader_spec({kEvent, kGoodXdp}));
+  ASSERT_TRUE(object);
+  auto held = object->held();
+  auto named = [&](const std::string& name) {
+    return std::ranges::find(held, name, &BpfHeld::name);
+  };
+  ASSERT_NE(named("results"), held.end());
+  EXPECT_EQ(named("results")->type, "array");
+  EXPECT_EQ(named("results")->entries_max, 2U);
+  EXPECT_GT(named("results")->memory_bytes, 0U);
+  ASSERT_NE(named("good_xdp"), held.end());
+  EXPECT_NE(named("good_xdp")->id, 0U);
+  EXPECT_EQ(named("bad_xdp"), held.end());
+}
+
+}  // namespace
+}  // namespace lb

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+// The XDP program by BPF_PROG_TEST_RUN: verdict and reason for every kind of packet. No socket is
+// bound here, so "handed to AF_XDP" shows as a drop with the reason no_socket.
+#include "dataplane/io/xdp_program.h"
+
+#include <bpf/bpf.h>
+#include <gtest/gtest.h>
+#include <linux/bpf.h>
+
+#include <cstring>
+#include <optional>
+#include <string>
+
+#include "tests/support/packet_builder.h"
+
+namespace lb {
+namespace {
+
+using test::Bytes;
+using test::kSyn;
+using test::PacketBuilder;
+
+constexpr const char* kClient = "198.51.100.7";
+constexpr const char* kVip = "192.0.2.10";
+constexpr const char* kPassVip = "192.0.2.11";
+constexpr const char* kClient6 = "2001:db8:1::7";
+constexpr const char* kVip6 = "2001:db8::10";
+const MacAddr kPortMac = test::mac("02:00:00:00:00:aa");
+const MacAddr kPeerMac = test::mac("02:00:00:00:00:bb");
+
+lb_vip_key vip_key(const char* vip, std::uint8_t proto, std::uint16_t port) {
+  lb_vip_key key{};
+  IpAddr address = test::ip(vip);
+  std::memcpy(key.addr, address.data(), 16);
+  key.family = static_cast<std::uint8_t>(address.family());
+  key.proto = proto;
+  key.port_be = Be16::from_host(port).raw();
+  return key;
+}
+
+class XdpProgramRun : public testing::Test {
+ protected:
+  void SetUp() override {
+    auto loaded = XdpProgram::load(nullptr);
+    ASSERT_TRUE(loaded) << loaded.error().message;
+    program_.emplace(std::move(*loaded));
+    ASSERT_TRUE(program_->set_mac(kPortMac));
+    put(kVip, 0, 0, LB_VIP_ECHO_REPLY);
+    put(kVip, 6, 80);
+    put(kVip, 17, 0, 0, {{8000, 8100}});
+    put(kPassVip, 0, 0, LB_VIP_PASS_UNMATCHED);
+    put(kPassVip, 132, 0, 0, {{1, 65535}});
+    put(kVip6, 0, 0, LB_VIP_ECHO_REPLY);
+    put(kVip6, 6, 443);
+    put(kVip6, 17, 53);
+  }
+
+  void put(const char* vip, std::uint8_t proto, std::uint16_t port, std::uint32_t flags = 0,
+           std::vector<lb_port_range> ranges = {}) {
+    lb_vip_value value{};
+    value.flags = flags;
+    value.range_count = static_cast<std::uint32_t>(ranges.size());
+    std::ranges::copy(ranges, value.ranges);
+    ASSERT_TRUE(program_->put_vip(vip_key(vip, proto, port), value));
+  }
+
+  /// "pass", "panic", "af_xdp" or the name of the drop reason; checks that verdict and counter
+  /// agree.
+  std::string run(Bytes frame) {
+    auto before = program_->counters();
+    Bytes out(frame.size() + 256);
+    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = out.data(),
+                .data_size_in = static_cast<__u32>(frame.size()),
+                .data_size_out = static_cast<__u32>(out.size()));
+    EXPECT_EQ(bpf_prog_test_run_opts(*program_->object().program_fd("lb_xdp"), &options), 0);
+    EXPECT_EQ(options.data_size_out, frame.size());
+    EXPECT_TRUE(std::equal(frame.begin(), frame.end(), out.begin())) << "the frame was changed";
+    auto after = program_->counters();
+    if (after.passed != before.passed) return options.retval == XDP_PASS ? "pass" : "wrong";
+    if (after.panic_passed != before.panic_passed)
+      return options.retval == XDP_PASS ? "panic" : "wrong";
+    for (std::size_t i = 0; i < kDropReasons; ++i) {
+      if (after.drops[i] == before.drops[i]) continue;
+      if (options.retval != XDP_DROP) return "wrong";
+      auto reason = static_cast<DropReason>(i);
+      return reason == DropReason::NoSocket ? "af_xdp" : std::string(drop_reason_name(reason));
+    }
+    return "uncounted";
+  }
+  std::string run(const PacketBuilder& packet) { return run(packet.build()); }
+
+  static PacketBuilder v4(const char* vip = kVip) {
+    return PacketBuilder(kClient, vip).ethernet(kPortMac, kPeerMac);
+  }
+  static PacketBuilder v6() { return PacketBuilder(kClient6, kVip6).ethernet(kPortMac, kPeerMac); }
+
+  std::optional<XdpProgram> program_;
+};
+
+TEST_F(XdpProgramRun, HandsOverWhatAServiceTakes) {
+  EXPECT_EQ(run(v4().tcp(1234, 80, kSyn)), "af_xdp");
+  EXPECT_EQ(run(v4().udp(1234, 8000)), "af_xdp");
+  EXPECT_EQ(run(v4().udp(1234, 8100)), "af_xdp");
+  EXPECT_EQ(run(v4(kPassVip).sctp(1, 65535)), "af_xdp");
+  EXPECT_EQ(run(v6().tcp(1234, 443, kSyn)), "af_xdp");
+  EXPECT_EQ(run(v6().udp(1234, 53).payload(100)), "af_xdp");
+}
+
+TEST_F(XdpProgramRun, PassesWhatIsNotForAVip) {
+  EXPECT_EQ(run(v4("192.0.2.99").tcp(1234, 80, kSyn)), "pass");
+  EXPECT_EQ(run(PacketBuilder(kClient6, "2001:db8::99").ethernet(kPortMac, kPeerMac).udp(1, 53)),
+            "pass");
+  Bytes arp(60);
+  std::ranges::copy(kPortMac.bytes, arp.begin());
+  arp[12] = 0x08;
+  arp[13] = 0x06;
+  EXPECT_EQ(run(arp), "pass");
+}
+
+TEST_F(XdpProgramRun, PassesFramesForAnotherMachine) {
+  EXPECT_EQ(run(v4().ethernet(kPeerMac, kPortMac).tcp(1234, 80, kSyn)), "pass");
+  EXPECT_EQ(run(v4().ethernet(test::mac("00:00:5e:00:01:05"), kPeerMac).tcp(1234, 80, kSyn)),
+            "af_xdp")
+      << "VRRP's virtual MAC is ours";
+  ASSERT_TRUE(program_->set_mac(MacAddr{}));
+  EXPECT_EQ(run(v4().ethernet(kPeerMac, kPortMac).tcp(1234, 80, kSyn)), "af_xdp");
+}
+
+TEST_F(XdpProgramRun, TreatsUnmatchedPortsAsTheVipSays) {
+  EXPECT_EQ(run(v4().tcp(1234, 81, kSyn)), "vip_unmatched");
+  EXPECT_EQ(run(v4().udp(1234, 7999)), "vip_unmatched");
+  EXPECT_EQ(run(v4().udp(1234, 8101)), "vip_unmatched");
+  EXPECT_EQ(run(v4().protocol(47, Bytes(8))), "vip_unmatched");
+  EXPECT_EQ(run(v4(kPassVip).tcp(1234, 80, kSyn)), "pass");
+  EXPECT_EQ(run(v6().tcp(1234, 80, kSyn)), "vip_unmatched");
+}
+
+TEST_F(XdpProgramRun, KnowsUpToTwoVlanTags) {
+  EXPECT_EQ(run(v4().vlan(5).tcp(1234, 80, kSyn)), "af_xdp");
+  EXPECT_EQ(run(v4().vlan(5, 0x88a8).vlan(7).tcp(1234, 80, kSyn)), "af_xdp");
+  EXPECT_EQ(run(v4().vlan(5).vlan(6).vlan(7).tcp(1234, 80, kSyn)), "pass");
+  EXPECT_EQ(run(v6().vlan(5).tcp(1234, 443, kSyn)), "af_xdp");
+}
+
+TEST_F(XdpProgramRun, ReadsPastOptionsAndExtensionHeaders) {
+  EXPECT_EQ(run(v4().options(Bytes(40, 1)).tcp(1234, 80, kSyn)), "af_xdp");
+  EXPECT_EQ(run(v6().ext(0).ext(60, 3).ext(43, 2).ext(51, 4).tcp(1234, 443, kSyn)), "af_xdp");
+  EXPECT_EQ(run(v6().ext(0).ext(60, 3).tcp(1234, 444, kSyn)), "vip_unmatched");
+  auto many = v6();
+  for (int i = 0; i < LB_EXT_HEADERS_MAX; ++i) many.ext(60);
+  EXPECT_EQ(run(PacketBuilder(many).tcp(1234, 443, kSyn)), "af_xdp");
+  EXPECT_EQ(run(many.ext(60).tcp(1234, 443, kSyn)), "ext_headers");
+}
+
+TEST_F(XdpProgramRun, HandsFragmentsOver) {
+  EXPECT_EQ(run(v4().udp(1234, 8000).payload(64).fragment(0, true)), "af_xdp");
+  EXPECT_EQ(run(v4().udp(1234, 8000).payload(64).fragment(1480, false)), "af_xdp");
+  EXPECT_EQ(run(v6().fragment(0, true).udp(1234, 53).payload(64)), "af_xdp");
+  EXPECT_EQ(run(v6().fragment(1232, false).udp(1234, 53).payload(64)), "af_xdp");
+}
+
+TEST_F(XdpProgramRun, HandlesIcmp) {
+  EXPECT_EQ(run(v4().echo_request(1, 1).payload(56)), "af_xdp");
+  EXPECT_EQ(run(v4(kPassVip).echo_request(1, 1)), "pass") << "icmp_echo = pass";
+  EXPECT_EQ(run(v4().icmp(3, 4).payload(28)), "af_xdp");
+  EXPECT_EQ(run(v4().icmp(11, 0).payload(28)), "af_xdp");
+  EXPECT_EQ(run(v4().icmp(13, 0).payload(28)), "vip_unmatched");
+  EXPECT_EQ(run(v4().echo_request(1, 1).payload(56).fragment(0, true)), "pass");
+  EXPECT_EQ(run(v6().echo_request(1, 1)), "af_xdp");
+  EXPECT_EQ(run(v6().icmp(2, 0).payload(48)), "af_xdp");
+  EXPECT_EQ(run(v6().icmp(135, 0).payload(16)), "pass") << "neighbour solicitation";
+}
+
+TEST_F(XdpProgramRun, DropsWrongIpHeaders) {
+  auto frame = v4().tcp(1234, 80, kSyn).build();
+  for (std::uint8_t first : {0x35, 0x55, 0x40, 0x44}) {
+    auto bad = frame;
+    bad[14] = first;
+    EXPECT_EQ(run(bad), "bad_ip_header") << int{first};
+  }
+  auto shorter = frame;
+  test::set16(shorter, 16, 19);
+  EXPECT_EQ(run(shorter), "bad_ip_header");
+  auto longer = frame;
+  test::set16(longer, 16, 41);
+  EXPECT_EQ(run(longer), "truncated");
+  auto six = v6().tcp(1234, 443, kSyn).build();
+  six[14] = 0x70;
+  EXPECT_EQ(run(six), "bad_ip_header");
+}
+
+TEST_F(XdpProgramRun, DropsOrPassesEveryTruncation) {
+  const Bytes frames[] = {
+      v4().vlan(5).options(Bytes(8, 1)).tcp(1234, 80, kSyn).build(),
+      v4().echo_request(1, 1).build(),
+      v6().ext(0).ext(60, 2).tcp(1234, 443, kSyn).build(),
+      v6().icmp(1, 0).payload(48).build(),
+  };
+  for (const Bytes& frame : frames) {
+    ASSERT_EQ(run(frame), "af_xdp");
+    for (std::size_t bytes = 14; bytes < frame.size(); ++bytes) {
+      auto outcome = run(Bytes(frame.begin(), frame.begin() + static_cast<std::ptrdiff_t>(bytes)));
+      EXPECT_TRUE(outcome == "truncated" || outcome == "pass") << bytes << ": " << outcome;
+    }
+  }
+}
+
+TEST_F(XdpProgramRun, PanicPassesEverything) {
+  ASSERT_TRUE(program_->set_panic(true));
+  EXPECT_EQ(run(v4().tcp(1234, 80, kSyn)), "panic");
+  EXPECT_EQ(run(v4().tcp(1234, 81, kSyn)), "panic");
+  ASSERT_TRUE(program_->set_panic(false));
+  EXPECT_EQ(run(v4().tcp(1234, 80, kSyn)), "af_xdp");
+}
+
+TEST_F(XdpProgramRun, ForgetsADeletedVip) {
+  ASSERT_TRUE(program_->delete_vip(vip_key(kVip, 6, 80)));
+  EXPECT_EQ(run(v4().tcp(1234, 80, kSyn)), "vip_unmatched");
+  ASSERT_TRUE(program_->delete_vip(vip_key(kVip, 0, 0)));
+  EXPECT_EQ(run(v4().tcp(1234, 80, kSyn)), "pass");
+  ASSERT_TRUE(program_->delete_vip(vip_key(kVip, 0, 0))) << "twice is no error";
+}
+
+TEST_F(XdpProgramRun, SharesVipsAmongPorts) {
+  auto second = XdpProgram::load(&*program_);
+  ASSERT_TRUE(second) << second.error().message;
+  ASSERT_TRUE(second->delete_vip(vip_key(kVip, 6, 80)));
+  EXPECT_EQ(run(v4().tcp(1234, 80, kSyn)), "vip_unmatched");
+  EXPECT_EQ(second->counters().drops[static_cast<std::size_t>(DropReason::VipUnmatched)], 0U);
+}
+
+}  // namespace
+}  // namespace lb
