@@ -5,8 +5,12 @@
 #include <bpf/bpf.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include <cstdlib>
 
 #include "bpf/test_loader.skel.h"
 
@@ -92,6 +96,55 @@ TEST(BpfObject, SharesAMapWithAnotherObject) {
   LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = frame.size());
   ASSERT_EQ(bpf_prog_test_run_opts(*second->program_fd("good_xdp"), &run), 0);
   EXPECT_EQ(result(*first, 1), 42U);
+}
+
+/// A bpffs and a loopback interface (index 1) that only this test process sees.
+class BpfObjectPins : public testing::Test {
+ protected:
+  void SetUp() override {
+    ASSERT_EQ(unshare(CLONE_NEWNS | CLONE_NEWNET), 0);
+    ASSERT_EQ(mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr), 0);
+    ASSERT_NE(mkdtemp(directory_.data()), nullptr);
+    ASSERT_EQ(mount("bpf", directory_.c_str(), "bpf", 0, nullptr), 0);
+  }
+  void TearDown() override {
+    umount2(directory_.c_str(), MNT_DETACH);
+    rmdir(directory_.c_str());
+  }
+  std::string directory_ = "/tmp/lb_pins_XXXXXX";
+};
+
+TEST_F(BpfObjectPins, OutliveTheObjectAndAreAdopted) {
+  const std::string map_path = directory_ + "/results";
+  const std::string link_path = directory_ + "/link";
+  {
+    auto object = BpfObject::load(loader_spec({{"by_raw_tp", "by_fentry"}, kGoodXdp}));
+    ASSERT_TRUE(object) << object.error().message;
+    ASSERT_TRUE(object->pin_map("results", map_path));
+    EXPECT_FALSE(object->pin_map("results", map_path)) << "the path is taken";
+    auto link = object->attach_xdp("good_xdp", 1, XdpAttachMode::Generic);
+    ASSERT_TRUE(link) << link.error().message;
+    ASSERT_TRUE(link->pin(link_path));
+  }
+  ASSERT_TRUE(*query_xdp(1)) << "a pinned link outlives its process";
+  auto map = BpfObject::adopt_map(map_path);
+  ASSERT_TRUE(map) << map.error().message;
+  auto link = BpfLink::adopt(link_path);
+  ASSERT_TRUE(link) << link.error().message;
+
+  auto spec = loader_spec({kEvent, kGoodXdp});
+  spec.shared_maps.push_back({"results", map->get()});
+  auto successor = BpfObject::load(spec);
+  ASSERT_TRUE(successor) << successor.error().message;
+  auto before = (*query_xdp(1))->id;
+  ASSERT_TRUE(successor->replace(*link, "good_xdp"));
+  EXPECT_NE((*query_xdp(1))->id, before);
+  EXPECT_TRUE((*query_xdp(1))->by_link);
+  EXPECT_TRUE((*query_xdp(1))->generic);
+  EXPECT_EQ((*query_xdp(1))->name, "good_xdp");
+  ASSERT_TRUE(detach_xdp(1));
+  EXPECT_FALSE(*query_xdp(1));
+  EXPECT_FALSE(BpfLink::adopt(directory_ + "/nothing"));
 }
 
 TEST(BpfObject, CountsWhatItHolds) {
