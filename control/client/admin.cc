@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/client/admin.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "control/client/show_views.h"
+#include "control/client/table.h"
+#include "control/client/units.h"
+#include "dataplane/base/fd.h"
+
+namespace lb::client {
+namespace {
+
+/// As much as the API takes in one request.
+constexpr std::size_t kConfigBytesMax = 1 << 20;
+
+Result<std::string> read_all(const std::string& file) {
+  Fd opened;
+  int fd = STDIN_FILENO;
+  if (file != "-") {
+    opened.reset(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!opened) return fail_errno(errno, fmt::format("cannot read {}", file));
+    fd = opened.get();
+  }
+  std::string text;
+  std::array<char, 65536> chunk{};
+  for (;;) {
+    ssize_t got = ::read(fd, chunk.data(), chunk.size());
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno(errno, fmt::format("cannot read {}", file));
+    if (got == 0) return text;
+    text.append(chunk.data(), static_cast<std::size_t>(got));
+    if (text.size() > kConfigBytesMax) {
+      return fail(EFBIG, fmt::format("{} is larger than 1 MiB, the most that lbd takes", file));
+    }
+  }
+}
+
+Status write_whole(int fd, std::string_view text) {
+  while (!text.empty()) {
+    ssize_t wrote = ::write(fd, text.data(), text.size());
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) return fail_errno(errno, "write");
+    text.remove_prefix(static_cast<std::size_t>(wrote));
+  }
+  if (::fsync(fd) != 0 && errno != EINVAL) return fail_errno(errno, "fsync");
+  return {};
+}
+
+/// The old file or the new one is there at any time, never half of one.
+Status replace_file(const std::string& file, std::string_view text) {
+  struct stat info{};
+  if (::stat(file.c_str(), &info) == 0 && !S_ISREG(info.st_mode)) {
+    Fd fd(::open(file.c_str(), O_WRONLY | O_CLOEXEC));
+    if (!fd) return fail_errno(errno, fmt::format("cannot write {}", file));
+    return write_whole(fd.get(), text);  // /dev/stdout, a FIFO: nothing to rename over
+  }
+  auto beside = fmt::format("{}.new.{}", file, ::getpid());
+  Fd fd(::open(beside.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0640));
+  if (!fd) return fail_errno(errno, fmt::format("cannot write {}", beside));
+  auto status = write_whole(fd.get(), text);
+  if (status && ::rename(beside.c_str(), file.c_str()) != 0) status = fail_errno(errno, "rename");
+  if (status) return {};
+  ::unlink(beside.c_str());
+  return fail_in(fmt::format("cannot write {}", file), status.error());
+}
+
+}  // namespace
+
+ExitCode save(Session& session, const std::optional<std::string>& file) {
+  auto text = session.ask_text("GET", "/v1/config");
+  if (!text) return ExitCode::Failed;
+  if (!file) {
+    session.print(*text);
+    return ExitCode::Done;
+  }
+  if (auto status = replace_file(*file, *text); !status) {
+    return session.report("write_failed", status.error().message);
+  }
+  if (!session.json()) {
+    session.print(fmt::format("wrote {} ({} bytes)\n", *file, text->size()));
+    return ExitCode::Done;
+  }
+  JsonObject answer;
+  session.print(answer.set("file", *file).set_number("bytes", text->size()).to_string() + "\n");
+  return ExitCode::Done;
+}
+
+ExitCode check(Session& session, const std::string& file) {
+  auto text = read_all(file);
+  if (!text) return session.report("read_failed", text.error().message);
+  auto reply = session.try_call("POST", "/v1/check", std::move(*text));
+  if (!reply) {
+    return session.report(
+        "not_running",
+        fmt::format("{}; without a running lbd, check with `lbd --check --config {}`",
+                    reply.error().message, file));
+  }
+  if (!reply->ok()) return session.report_refusal(*reply);
+  auto doc = JsonDoc::parse(reply->body);
+  if (!doc) return session.report("bad_answer", "lbd's answer is " + doc.error().message);
+  auto root = doc->root();
+  return session.done(*doc, fmt::format("{} is good: {} services, {} real servers, {} of memory",
+                                        file, root.number("services"), root.number("real_servers"),
+                                        format_bytes(root.number("memory_bytes"), true)));
+}
+
+ExitCode reload(Session& session) {
+  auto answer = session.ask("POST", "/v1/reload");
+  if (!answer) return ExitCode::Failed;
+  auto changed = answer->root().items("changed");
+  std::string sentence = changed.empty() ? "reloaded: nothing had changed"
+                                         : fmt::format("reloaded, {} changes:", changed.size());
+  for (auto change : changed) sentence += "\n  " + printable(change.text());
+  return session.done(*answer, sentence);
+}
+
+ExitCode panic(Session& session, const std::string& what) {
+  auto answer =
+      what == "status"
+          ? session.get("/v1/panic")
+          : session.ask("POST", "/v1/panic", JsonObject().set_flag("on", what == "on").to_string());
+  if (!answer) return ExitCode::Failed;
+  bool on = answer->root().flag("on");
+  return session.done(*answer,
+                      on ? "panic is on: every packet passes to the kernel, none is balanced"
+                         : "panic is off: packets are balanced");
+}
+
+ExitCode check_health(Session& session, const std::optional<std::string>& service) {
+  auto answer = session.get(service ? service_path(*service) : std::string("/v1/services"));
+  if (!answer) return ExitCode::Failed;
+  auto services = service ? std::vector{answer->root()} : answer->root().items("services");
+  std::string text;
+  JsonObject report;
+  report.append_view("services", {});
+  bool well = true;
+  for (auto one : services) {
+    auto servers = one.items("real_servers");
+    auto up = static_cast<std::size_t>(std::ranges::count_if(servers, takes_new_flows));
+    well = well && up > 0;
+    auto word = up == 0 ? paint("DOWN", Tone::Bad, session.colour())
+                        : paint("ok", Tone::Good, session.colour());
+    text += fmt::format("{}  {}  {}/{} real servers take new flows\n", one.text("address"), word,
+                        up, servers.size());
+    JsonObject line;
+    line.set("address", one.text("address")).set_flag("healthy", up > 0);
+    report.append("services", line.set_number("up", up).set_number("real_servers", servers.size()));
+  }
+  report.set_flag("healthy", well);
+  if (services.empty()) text = "no services\n";
+  session.print(session.json() ? report.to_string() + "\n" : text);
+  return well ? ExitCode::Done : ExitCode::Unhealthy;
+}
+
+}  // namespace lb::client

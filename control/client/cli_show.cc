@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// show ..., stats, check-health and version on the command line.
+#include <charconv>
+
+#include "control/client/admin.h"
+#include "control/client/cli_commands.h"
+#include "control/client/show.h"
+#include "control/client/stats.h"
+
+namespace lb::client {
+namespace {
+
+constexpr const char* kGroup = "Looking";
+
+struct Nothing {};
+
+/// A `show` word that takes no option of its own.
+CLI::App* plain(CLI::App& show, Chosen& chosen, const char* name, const char* help,
+                ExitCode (*run)(Session&)) {
+  auto* command = show.add_subcommand(name, help);
+  on_command<Nothing>(*command, chosen, [run](Session& s, const Nothing&) { return run(s); });
+  return command;
+}
+
+void add_show_flows(CLI::App& show, Chosen& chosen) {
+  auto* command = show.add_subcommand("flows", "living flows: client, real server, TCP state, age");
+  auto filter = on_command<FlowFilter>(*command, chosen, show_flows);
+  command->add_option("--service", filter->service, "of this service alone")->type_name("SERVICE");
+  command->add_option("--rs", filter->rs, "of this real server alone")->type_name("ADDRESS");
+  command->add_option("--client", filter->client, "of this client alone")->type_name("ADDRESS");
+  command->add_option("--limit", filter->limit, "no more than so many")
+      ->type_name("N")
+      ->capture_default_str();
+  command->footer("Example:\n  lbctl show flows --rs 192.0.2.21 --limit 20");
+}
+
+struct RsArgument {
+  std::optional<std::string> service;
+};
+struct DropsOptions {
+  bool all = false;
+};
+
+void add_show(CLI::App& app, Chosen& chosen) {
+  auto* show = app.add_subcommand("show", "tables of what there is")->group(kGroup);
+  show->require_subcommand(1);
+  plain(*show, chosen, "vips", "services, their schedulers and how many real servers are up",
+        show_vips)
+      ->alias("services");
+  auto* rs = show->add_subcommand("rs", "real servers: weight, health, flows, MAC, what is wrong");
+  rs->alias("real-servers");
+  auto argument = on_command<RsArgument>(
+      *rs, chosen, [](Session& s, const RsArgument& o) { return show_rs(s, o.service); });
+  rs->add_option("service", argument->service, "of this service alone")->type_name("SERVICE");
+  add_show_flows(*show, chosen);
+  plain(*show, chosen, "ports", "interfaces: link, XDP mode and AF_XDP mode in force and why",
+        show_ports);
+  plain(*show, chosen, "workers", "workers: frames, flows, rings", show_workers);
+  plain(*show, chosen, "neighbours", "MAC addresses of the real servers", show_neighbours)
+      ->alias("neighbors");
+  auto* drops = show->add_subcommand("drops", "packets dropped, by reason");
+  auto options = on_command<DropsOptions>(
+      *drops, chosen, [](Session& s, const DropsOptions& o) { return show_drops(s, o.all); });
+  drops->add_flag("-a,--all", options->all, "also the reasons that never occurred");
+  plain(*show, chosen, "bpf", "BPF programs, maps and links that lbd holds", show_bpf);
+  plain(*show, chosen, "memory", "what lbd's memory is for", show_memory);
+  plain(*show, chosen, "version", "versions of lbctl and of the running lbd", show_version);
+  show->footer(
+      "Examples:\n"
+      "  lbctl show rs 192.0.2.10:80/tcp\n"
+      "  lbctl show flows --client 198.51.100.7\n"
+      "  lbctl --json show vips | jq '.services[].address'");
+}
+
+struct StatsArguments {
+  std::string service, watch;
+  bool rate = false, workers = false;
+  std::uint64_t count = 0;
+  const CLI::Option* watch_option = nullptr;
+};
+
+/// --watch takes its seconds or not; what follows it and is no number is the service.
+ExitCode run_stats(Session& session, const StatsArguments& given) {
+  StatsOptions options;
+  options.rate = given.rate;
+  options.workers = given.workers;
+  options.count = given.count;
+  auto service = given.service;
+  if (given.watch_option->count() > 0) {
+    double seconds = 2;
+    const auto& text = given.watch;
+    auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+    bool number = error == std::errc{} && end == text.data() + text.size();
+    if (!text.empty() && !number) {
+      if (!service.empty()) {
+        session.report("usage", "--watch " + text + ": not a number of seconds");
+        return ExitCode::Usage;
+      }
+      service = text;
+      seconds = 2;
+    }
+    if (seconds < 0.1 || seconds > 3600) {
+      session.report("usage", "--watch takes 0.1 to 3600 seconds");
+      return ExitCode::Usage;
+    }
+    options.watch_s = seconds;
+  }
+  if (!service.empty()) options.service = service;
+  return stats(session, options);
+}
+
+void add_stats(CLI::App& app, Chosen& chosen) {
+  auto* command =
+      app.add_subcommand("stats", "packets, bytes and flows of services and real servers")
+          ->group(kGroup);
+  auto options = on_command<StatsArguments>(*command, chosen, run_stats);
+  command->add_option("service", options->service, "of this service alone")->type_name("SERVICE");
+  command->add_flag("-r,--rate", options->rate, "a second, measured between two looks");
+  options->watch_option =
+      command
+          ->add_option("--watch", options->watch, "again every 2 (or so many) seconds until Ctrl-C")
+          ->expected(0, 1)
+          ->type_name("[SECONDS]");
+  command->add_option("--count", options->count, "with --watch: stop after so many tables")
+      ->type_name("N");
+  command->add_flag("--workers", options->workers, "also what each worker counted");
+  command->footer(
+      "Examples:\n"
+      "  lbctl stats\n"
+      "  lbctl stats --rate --watch 5 192.0.2.10:80/tcp\n"
+      "  lbctl stats --json | jq '.total'");
+}
+
+}  // namespace
+
+void add_show_commands(CLI::App& app, Chosen& chosen) {
+  add_show(app, chosen);
+  add_stats(app, chosen);
+  auto* health =
+      app.add_subcommand("check-health", "exit status 4 when a service has no real server")
+          ->group(kGroup);
+  auto argument = on_command<RsArgument>(
+      *health, chosen, [](Session& s, const RsArgument& o) { return check_health(s, o.service); });
+  health->add_option("service", argument->service, "this service alone")->type_name("SERVICE");
+  health->footer("Example:\n  lbctl check-health 192.0.2.10:80/tcp || page-somebody");
+  plain(app, chosen, "version", "versions of lbctl and of the running lbd", show_version)
+      ->group(kGroup);
+}
+
+}  // namespace lb::client

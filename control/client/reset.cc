@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/client/reset.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "control/client/xdp_leftover.h"
+#include "control/netlink.h"
+#include "control/vip_marker.h"
+
+namespace lb::client {
+namespace {
+
+/// What was found, what became of it.
+struct Findings {
+  std::vector<std::string> removed, failed;
+  bool dry_run = false;
+
+  /// Runs `remove` (not in a dry run) and notes the outcome.
+  template <class Remove>
+  void handle(const std::string& what, Remove remove) {
+    auto status = dry_run ? Status{} : remove();
+    if (status) {
+      removed.push_back(what);
+    } else {
+      failed.push_back(fmt::format("{}: {}", what, status.error().message));
+    }
+  }
+};
+
+void reset_addresses(Netlink& netlink, const std::vector<InterfaceAddress>& addresses,
+                     const LinkInfo& link, Findings& findings) {
+  for (const auto& address : addresses) {
+    if (address.ifindex != link.ifindex || address.origin != kVipMarker) continue;
+    findings.handle(fmt::format("VIP {} on {}", address.address.to_string(), link.name),
+                    [&] { return netlink.remove_address(address); });
+  }
+}
+
+void reset_xdp(const LinkInfo& link, Findings& findings) {
+  auto attached = attached_xdp(link.ifindex);
+  if (!attached) {
+    findings.failed.push_back(fmt::format("{}: {}", link.name, attached.error().message));
+    return;
+  }
+  if (!*attached || !(*attached)->ours) return;
+  auto id = (*attached)->program_id;
+  findings.handle(fmt::format("XDP program lb_xdp (id {}) on {}", id, link.name), [&]() -> Status {
+    auto status = detach_xdp(link.ifindex, id);
+    if (!status && status.error().code.value() == EBUSY) {
+      return fail(EBUSY,
+                  "a BPF link holds it, so its lbd still runs, or the link is pinned (bpftool "
+                  "link show tells which; it goes when that process ends)");
+    }
+    return status;
+  });
+}
+
+void reset_socket(const std::string& path, Findings& findings) {
+  struct stat info{};
+  if (::lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode) || socket_answers(path)) return;
+  findings.handle(fmt::format("socket {}", path), [&]() -> Status {
+    if (::unlink(path.c_str()) == 0) return {};
+    return fail_errno(errno, "unlink");
+  });
+}
+
+Status look_at_interfaces(const ResetOptions& options, Findings& findings) {
+  LB_TRY_ASSIGN(auto netlink, Netlink::open());
+  LB_TRY_ASSIGN(auto links, netlink.links());
+  LB_TRY_ASSIGN(auto addresses, netlink.addresses());
+  if (options.interface) {
+    std::erase_if(links, [&](const LinkInfo& link) { return link.name != *options.interface; });
+    if (links.empty()) {
+      return fail(ENODEV,
+                  fmt::format("there is no interface {} (ip link lists them)", *options.interface));
+    }
+  }
+  for (const auto& link : links) {
+    reset_addresses(netlink, addresses, link, findings);
+    reset_xdp(link, findings);
+  }
+  return {};
+}
+
+ExitCode print(Session& session, const Findings& findings) {
+  if (session.json()) {
+    JsonObject answer;
+    auto list = [&](std::string_view key, const std::vector<std::string>& lines) {
+      answer.append_view(key, {});
+      for (const auto& line : lines) answer.append(key, JsonObject().set("what", line));
+    };
+    list(findings.dry_run ? "would_remove" : "removed", findings.removed);
+    list("failed", findings.failed);
+    session.print(answer.to_string() + "\n");
+  } else {
+    for (const auto& line : findings.removed) {
+      session.print(fmt::format("{} {}\n", findings.dry_run ? "would remove" : "removed", line));
+    }
+    if (findings.removed.empty() && findings.failed.empty()) {
+      session.print("nothing of lbd is left here\n");
+    }
+    for (const auto& line : findings.failed)
+      session.note(fmt::format("lbctl: not removed: {}\n", line));
+  }
+  if (findings.failed.empty()) return ExitCode::Done;
+  return findings.removed.empty() ? ExitCode::Failed : ExitCode::Partly;
+}
+
+}  // namespace
+
+ExitCode reset(Session& session, const ResetOptions& options) {
+  const auto& socket = session.options().socket;
+  if (!options.force && !options.dry_run && socket_answers(socket)) {
+    return session.report("running", fmt::format("lbd lives: it answers on {} (stop it first; with "
+                                                 "--force it loses its VIPs and its XDP program)",
+                                                 socket));
+  }
+  Findings findings;
+  findings.dry_run = options.dry_run;
+  if (auto status = look_at_interfaces(options, findings); !status) {
+    return session.report("system", status.error().message);
+  }
+  reset_socket(socket, findings);
+  return print(session, findings);
+}
+
+}  // namespace lb::client

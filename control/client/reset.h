@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// reset: removes what an lbd that died left behind: VIP addresses with our mark, an XDP program of
+// ours, the socket file. Local; refuses while lbd lives.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "control/client/session.h"
+
+namespace lb::client {
+
+struct ResetOptions {
+  std::optional<std::string> interface;  ///< only this one; else all
+  bool force = false;                    ///< although something answers on the socket
+  bool dry_run = false;                  ///< say what would be removed
+};
+
+/// Done also when there was nothing. Partly: something could not be removed, and is named.
+ExitCode reset(Session& session, const ResetOptions& options);
+
+}  // namespace lb::client

@@ -1,0 +1,182 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "control/client/stats.h"
+#include "control/client/table.h"
+#include "control/client/units.h"
+
+namespace lb::client {
+namespace {
+
+constexpr Align kRight = Align::Right;
+constexpr std::array<std::string_view, 4> kServiceCounters{"packets", "bytes", "new_flows",
+                                                           "drops"};
+constexpr std::array<std::string_view, 3> kRsCounters{"packets", "bytes", "new_flows"};
+
+/// The element of `list` whose "address" is that of `like`; nothing when there is none.
+JsonView same_address(const std::vector<JsonView>& list, JsonView like) {
+  auto address = like.text("address");
+  for (auto item : list) {
+    if (item.text("address") == address) return item;
+  }
+  return {};
+}
+
+double seconds_between(JsonView before, JsonView now) {
+  auto a = before.number("time_ns");
+  auto b = now.number("time_ns");
+  return b > a ? static_cast<double>(b - a) / 1e9 : 0;
+}
+
+double rate_of(JsonView before, JsonView now, std::string_view key, double seconds) {
+  auto a = before.number(key);
+  auto b = now.number(key);
+  return seconds > 0 && b > a ? static_cast<double>(b - a) / seconds : 0;
+}
+
+Cell drops_cell(std::string text, bool any) {
+  return {std::move(text), any ? Tone::Warn : Tone::Plain};
+}
+
+}  // namespace
+
+std::string counters_view(JsonView now, const Style& style) {
+  Table table({{"SERVICE"},
+               {"REAL SERVER"},
+               {"PACKETS", kRight},
+               {"BYTES", kRight},
+               {"NEW FLOWS", kRight},
+               {"ACTIVE", kRight},
+               {"INACTIVE", kRight},
+               {"DROPS", kRight}});
+  auto n = [&](JsonView object, std::string_view key) {
+    return object.has(key) ? format_count(object.number(key), style.human) : std::string();
+  };
+  for (auto service : now.items("services")) {
+    auto servers = service.items("real_servers");
+    std::uint64_t active = 0;
+    std::uint64_t inactive = 0;
+    for (auto rs : servers) {
+      active += rs.number("active");
+      inactive += rs.number("inactive");
+    }
+    auto address = service.text("address");
+    table.row({address, "", n(service, "packets"), n(service, "bytes"), n(service, "new_flows"),
+               format_count(active, style.human), format_count(inactive, style.human),
+               drops_cell(n(service, "drops"), service.number("drops") > 0)});
+    for (auto rs : servers) {
+      table.row({{address, Tone::Dim},
+                 rs.text("address"),
+                 n(rs, "packets"),
+                 n(rs, "bytes"),
+                 n(rs, "new_flows"),
+                 n(rs, "active"),
+                 n(rs, "inactive"),
+                 ""});
+    }
+  }
+  return table.empty() ? "no services\n" : table.render(style.colour);
+}
+
+std::string rates_view(JsonView before, JsonView now, const Style& style) {
+  Table table({{"SERVICE"},
+               {"REAL SERVER"},
+               {"PACKETS/S", kRight},
+               {"BYTES/S", kRight},
+               {"NEW FLOWS/S", kRight},
+               {"DROPS/S", kRight}});
+  double seconds = seconds_between(before, now);
+  auto old_services = before.items("services");
+  for (auto service : now.items("services")) {
+    auto old = same_address(old_services, service);
+    auto address = service.text("address");
+    auto r = [&](JsonView from, JsonView to, std::string_view key) {
+      return format_rate(rate_of(from, to, key, seconds), style.human);
+    };
+    table.row({address, "", r(old, service, "packets"), r(old, service, "bytes"),
+               r(old, service, "new_flows"),
+               drops_cell(r(old, service, "drops"), rate_of(old, service, "drops", seconds) > 0)});
+    auto old_servers = old.items("real_servers");
+    for (auto rs : service.items("real_servers")) {
+      auto was = same_address(old_servers, rs);
+      table.row({{address, Tone::Dim},
+                 rs.text("address"),
+                 r(was, rs, "packets"),
+                 r(was, rs, "bytes"),
+                 r(was, rs, "new_flows"),
+                 ""});
+    }
+  }
+  return table.empty() ? "no services\n" : table.render(style.colour);
+}
+
+std::string worker_counters_view(JsonView now, const Style& style) {
+  auto workers = now.items("workers");
+  std::vector<Column> columns{{"COUNTER"}};
+  std::vector<std::string> names;
+  auto want = [&](const std::string& name, JsonView value) {
+    if (value.number() > 0 && std::ranges::find(names, name) == names.end()) names.push_back(name);
+  };
+  for (std::size_t i = 0; i < workers.size(); ++i) {
+    columns.push_back(
+        {fmt::format("WORKER {}", workers[i].text("worker", fmt::format("{}", i))), kRight});
+    for (const auto& [key, value] : workers[i].members()) {
+      if (key == "worker") continue;
+      if (key != "drops") want(key, value);
+      for (const auto& [reason, n] : value.members()) want("drops." + reason, n);
+    }
+  }
+  Table table(columns);
+  for (const auto& name : names) {
+    std::vector<Cell> cells{{name}};
+    for (auto worker : workers) {
+      bool drop = name.starts_with("drops.");
+      auto n = drop ? worker.at("drops").number(name.substr(6)) : worker.number(name);
+      cells.emplace_back(format_count(n, style.human), drop && n > 0 ? Tone::Warn : Tone::Plain);
+    }
+    table.row(std::move(cells));
+  }
+  return table.empty() ? "the workers have counted nothing yet\n" : table.render(style.colour);
+}
+
+JsonObject rates_json(JsonView before, JsonView now) {
+  double seconds = seconds_between(before, now);
+  JsonObject out;
+  out.set_real("interval_s", seconds);
+  auto put = [&](JsonObject& object, JsonView from, JsonView to, const auto& keys) {
+    object.set("address", to.text("address"));
+    for (auto key : keys) {
+      object.set_real(std::string(key) + "_per_s", rate_of(from, to, key, seconds));
+    }
+  };
+  auto old_services = before.items("services");
+  for (auto service : now.items("services")) {
+    auto old = same_address(old_services, service);
+    JsonObject one;
+    put(one, old, service, kServiceCounters);
+    auto old_servers = old.items("real_servers");
+    for (auto rs : service.items("real_servers")) {
+      JsonObject server;
+      put(server, same_address(old_servers, rs), rs, kRsCounters);
+      one.append("real_servers", server);
+    }
+    out.append("services", one);
+  }
+  return out;
+}
+
+JsonObject only_service(JsonView answer, std::string_view address) {
+  JsonObject out;
+  out.set_view("time_ns", answer.at("time_ns"));
+  // Appending nothing makes the empty list that a reader expects.
+  out.append_view("services", {});
+  for (auto service : answer.items("services")) {
+    if (service.text("address") == address) out.append_view("services", service);
+  }
+  return out;
+}
+
+}  // namespace lb::client

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+// Durations, counts, sizes, rates, percent-encoding.
+#include "control/client/units.h"
+
+#include <gtest/gtest.h>
+
+#include <limits>
+
+namespace lb::client {
+namespace {
+
+TEST(Units, ParsesDurationsOfEveryUnit) {
+  EXPECT_EQ(parse_duration_ms("0"), 0U);
+  EXPECT_EQ(parse_duration_ms("500ms"), 500U);
+  EXPECT_EQ(parse_duration_ms("30s"), 30'000U);
+  EXPECT_EQ(parse_duration_ms("5m"), 300'000U);
+  EXPECT_EQ(parse_duration_ms("1h30m"), 5'400'000U);
+  EXPECT_EQ(parse_duration_ms("2d"), 172'800'000U);
+  EXPECT_EQ(parse_duration_ms("365d"), 31'536'000'000U);
+}
+
+TEST(Units, RefusesDurationsWithoutUnitOrNumberOrEnd) {
+  for (const char* text : {"", "5", "m", "5x", "5m3", "-5m", " 5m", "5 m", "1.5h", "366d",
+                           "99999999999999999999s", "18446744073709551615d", "365d1ms"}) {
+    auto result = parse_duration_ms(text);
+    EXPECT_FALSE(result) << text;
+    if (result) continue;
+    EXPECT_NE(result.error().message.find("1h30m"), std::string::npos) << text;
+  }
+}
+
+TEST(Units, FormatsDurationsInTwoUnits) {
+  EXPECT_EQ(format_duration_ms(0), "0ms");
+  EXPECT_EQ(format_duration_ms(999), "999ms");
+  EXPECT_EQ(format_duration_ms(1000), "1s");
+  EXPECT_EQ(format_duration_ms(59'999), "59s");
+  EXPECT_EQ(format_duration_ms(60'000), "1m");
+  EXPECT_EQ(format_duration_ms(252'000), "4m 12s");
+  EXPECT_EQ(format_duration_ms(3'600'000), "1h");
+  EXPECT_EQ(format_duration_ms(90'000'000), "1d 1h");
+}
+
+TEST(Units, FormatsCountsInDigitsOrThreeFigures) {
+  EXPECT_EQ(format_count(1234567, false), "1234567");
+  EXPECT_EQ(format_count(0, true), "0");
+  EXPECT_EQ(format_count(999, true), "999");
+  EXPECT_EQ(format_count(1000, true), "1.00k");
+  EXPECT_EQ(format_count(1234567, true), "1.23M");
+  EXPECT_EQ(format_count(12'345'678, true), "12.3M");
+  EXPECT_EQ(format_count(999'600, true), "1.00M");
+  EXPECT_EQ(format_count(std::numeric_limits<std::uint64_t>::max(), true), "18.4E");
+}
+
+TEST(Units, FormatsBytesInBinaryUnits) {
+  EXPECT_EQ(format_bytes(512, true), "512 B");
+  EXPECT_EQ(format_bytes(1024, true), "1.00 KiB");
+  EXPECT_EQ(format_bytes(64U << 20, true), "64.0 MiB");
+  EXPECT_EQ(format_bytes(64U << 20, false), "67108864");
+}
+
+TEST(Units, FormatsRatesAndTreatsNonsenseAsZero) {
+  EXPECT_EQ(format_rate(1234.6, false), "1235");
+  EXPECT_EQ(format_rate(1.5e6, true), "1.50M");
+  EXPECT_EQ(format_rate(-1, false), "0");
+  EXPECT_EQ(format_rate(std::numeric_limits<double>::quiet_NaN(), true), "0");
+}
+
+TEST(Units, PercentEncodesAllButUnreserved) {
+  EXPECT_EQ(percent_encode("192.0.2.10:80/tcp"), "192.0.2.10%3A80%2Ftcp");
+  EXPECT_EQ(percent_encode("[2001:db8::1]:443/tcp"), "%5B2001%3Adb8%3A%3A1%5D%3A443%2Ftcp");
+  EXPECT_EQ(percent_encode("a-Z_0~ \xff"), "a-Z_0~%20%FF");
+  EXPECT_EQ(percent_encode(""), "");
+}
+
+TEST(Units, PrintableKeepsTextAndDisarmsControlCharacters) {
+  EXPECT_EQ(printable("a\x1b[31mb\n\x7f"), "a?[31mb??");
+  EXPECT_EQ(printable("größe"), "größe");
+}
+
+}  // namespace
+}  // namespace lb::client

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: Apache-2.0
+// The tables of show and stats, from answers as docs/api.md describes them, and from poorer ones.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "control/client/show_views.h"
+#include "control/client/stats.h"
+#include "tests/unit/client/fake_lbd.h"
+
+namespace lb::client {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+JsonDoc doc(std::string text) {
+  auto parsed = JsonDoc::parse(std::move(text));
+  EXPECT_TRUE(parsed);
+  return std::move(*parsed);
+}
+
+constexpr const char* kServices = R"({"services":[{"address":"192.0.2.10:80/tcp","name":"web",
+  "scheduler":"wrr","vip_owner":"lbd","origin":"config",
+  "health":{"type":"tcp","port":0,"interval_ms":2000},
+  "real_servers":[
+   {"address":"192.0.2.21","weight":1,"health":"up","state":"auto","active":3,"inactive":1,
+    "resolved_mac":"02:00:00:00:00:15","egress":"eth0","reason":"","draining":false},
+   {"address":"192.0.2.22","weight":0,"health":"down","health_reason":"connection refused",
+    "state":"auto","active":0,"inactive":2,"mac":"02:00:00:00:00:16","vlan":7,"egress":"eth0",
+    "reason":"its check fails","draining":false},
+   {"address":"192.0.2.23","weight":1,"health":"up","state":"auto","active":9,"inactive":0,
+    "egress":"eth0","reason":"draining","draining":true,"drain_left_ms":61000}]}]})";
+
+TEST(Views, VipsCountRealServersThatTakeNewFlows) {
+  EXPECT_EQ(
+      vips_view(doc(kServices).root(), {}),
+      "SERVICE            NAME  SCHEDULER  RS UP  ACTIVE  INACTIVE  CHECK   VIP OWNER  FROM\n"
+      "192.0.2.10:80/tcp  web   wrr          1/3      12         3  tcp/2s  lbd        config\n");
+}
+
+TEST(Views, RealServersSayWhatIsWrongWithThem) {
+  auto answer = doc(kServices);
+  auto text = rs_view(answer.root(), {});
+  EXPECT_THAT(text,
+              HasSubstr("192.0.2.21        1  up             3         1  02:00:00:00:00:15 "));
+  EXPECT_THAT(text, HasSubstr("its check fails: connection refused"));
+  EXPECT_THAT(text, HasSubstr("02:00:00:00:00:16 (manual) vlan 7"));
+  EXPECT_THAT(text, HasSubstr("draining; removed in 1m 1s at the latest"));
+}
+
+TEST(Views, EmptyAnswersAreSentences) {
+  auto empty = doc("{}");
+  EXPECT_THAT(vips_view(empty.root(), {}), HasSubstr("no services"));
+  EXPECT_THAT(rs_view(empty.root(), {}), HasSubstr("no real servers"));
+  EXPECT_EQ(flows_view(empty.root(), {}), "no flows\n");
+  EXPECT_THAT(drops_view(empty.root(), {}), HasSubstr("no packet was dropped"));
+  EXPECT_EQ(bpf_view(empty.root(), {}), "no BPF objects\n");
+  EXPECT_THAT(neighbours_view(empty.root(), {}), HasSubstr("no neighbours"));
+  EXPECT_EQ(counters_view(empty.root(), {}), "no services\n");
+}
+
+TEST(Views, AnswersOfTheWrongShapeDoNotCrash) {
+  for (const char* text :
+       {"[]", "null", "3", R"({"services":{}})", R"({"services":[3,null,"x"]})",
+        R"({"services":[{"real_servers":[[]],"health":4,"address":{}}]})",
+        R"({"workers":[{"sockets":[1]}],"ports":[null],"drops":[{"total":-4}]})"}) {
+    auto answer = doc(text);
+    for (auto view :
+         {vips_view, rs_view, rs_of_service_view, flows_view, ports_view, workers_view,
+          neighbours_view, drops_view, drops_all_view, bpf_view, memory_view, version_view}) {
+      EXPECT_FALSE(view(answer.root(), {}).empty());
+    }
+    EXPECT_FALSE(counters_view(answer.root(), {}).empty());
+    EXPECT_FALSE(rates_view(answer.root(), answer.root(), {}).empty());
+    EXPECT_FALSE(worker_counters_view(answer.root(), {}).empty());
+  }
+}
+
+TEST(Views, FlowsTellWhenThereAreMore) {
+  auto answer = doc(R"({"flows":[{"worker":0,"proto":"tcp","client":"198.51.100.7:4000",
+    "vip":"192.0.2.10:80","real_server":"192.0.2.21","state":"ESTABLISHED","idle_ms":1500,
+    "expires_ms":899000}],"shown":1,"total":70})");
+  auto text = flows_view(answer.root(), {});
+  EXPECT_THAT(text, HasSubstr("ESTABLISHED    1s  14m 59s       0"));
+  EXPECT_THAT(text, HasSubstr("1 of 70 flows shown"));
+}
+
+TEST(Views, PortsGiveTheReasonsBelow) {
+  auto answer = doc(R"({"ports":[{"interface":"eth0","up":false,"xdp_mode":"generic",
+    "xdp_mode_reason":"the driver has no native XDP","copy_mode":"copy"}]})");
+  auto text = ports_view(answer.root(), {});
+  EXPECT_THAT(text, HasSubstr("DOWN"));
+  EXPECT_THAT(text, HasSubstr("eth0: the driver has no native XDP\n"));
+}
+
+TEST(Views, DropsLeaveZeroesOutUnlessAsked) {
+  auto answer = doc(R"({"drops":[{"reason":"bad_flags","help":"h","xdp":0,"workers":4,"total":4},
+                                 {"reason":"no_backend","help":"i","xdp":0,"workers":0,"total":0}]})");
+  EXPECT_THAT(drops_view(answer.root(), {}), Not(HasSubstr("no_backend")));
+  EXPECT_THAT(drops_all_view(answer.root(), {}), HasSubstr("no_backend"));
+}
+
+constexpr const char* kBefore = R"({"time_ns":1000000000,"services":[{"address":"a","packets":100,
+  "bytes":1000,"new_flows":1,"drops":0,"real_servers":[{"address":"r","packets":100,"bytes":1000}]}]})";
+constexpr const char* kAfter = R"({"time_ns":3000000000,"services":[{"address":"a","packets":2100,
+  "bytes":500,"new_flows":5,"drops":4,"real_servers":[{"address":"r","packets":2100,"bytes":1000},
+  {"address":"s","packets":10}]}]})";
+
+TEST(Stats, RatesAreGrowthASecondAndNeverNegative) {
+  auto before = doc(kBefore);
+  auto after = doc(kAfter);
+  EXPECT_EQ(rates_view(before.root(), after.root(), {}),
+            "SERVICE  REAL SERVER  PACKETS/S  BYTES/S  NEW FLOWS/S  DROPS/S\n"
+            "a        -                 1000        0            2        2\n"
+            "a        r                 1000        0            0        -\n"
+            "a        s                    5        0            0        -\n");
+  auto json = doc(rates_json(before.root(), after.root()).to_string());
+  auto service = json.root().items("services").at(0);
+  EXPECT_EQ(json.root().number("interval_s"), 2U);
+  EXPECT_EQ(service.number("packets_per_s"), 1000U);
+  EXPECT_EQ(service.items("real_servers").size(), 2U);
+}
+
+TEST(Stats, TheSameAnswerTwiceIsNoRate) {
+  auto after = doc(kAfter);
+  EXPECT_THAT(rates_view(after.root(), after.root(), {}),
+              HasSubstr("a        -                    0"));
+}
+
+TEST(Stats, WorkerCountersAreAColumnAWorkerWithoutZeroes) {
+  auto answer = doc(R"({"workers":[{"worker":0,"rx_packets":5,"steps":0,"drops":{"bad_flags":2}},
+                                   {"worker":1,"rx_packets":7,"drops":{}}]})");
+  EXPECT_EQ(worker_counters_view(answer.root(), {}),
+            "COUNTER          WORKER 0  WORKER 1\n"
+            "rx_packets              5         7\n"
+            "drops.bad_flags         2         0\n");
+}
+
+TEST(Stats, CommandFiltersServicesAndWatchesSoManyTimes) {
+  FakeLbd lbd;
+  lbd.answer("GET /v1/stats",
+             R"({"time_ns":1,"services":[{"address":"192.0.2.10:80/tcp","packets":5},
+                                  {"address":"192.0.2.10:81/tcp","packets":6}]})");
+  auto one = run_lbctl(lbd.socket(), {"stats", "192.0.2.10:80/tcp"});
+  EXPECT_THAT(one.out, HasSubstr("192.0.2.10:80/tcp"));
+  EXPECT_THAT(one.out, Not(HasSubstr("192.0.2.10:81/tcp")));
+  auto twice =
+      run_lbctl(lbd.socket(), {"stats", "--watch", "0.1", "--count", "2", "192.0.2.10:80/tcp"});
+  EXPECT_EQ(twice.code, 0);
+  EXPECT_EQ(lbd.seen().size(), 3U);
+  auto bare = run_lbctl(lbd.socket(), {"stats", "--count", "1", "--watch", "192.0.2.10:81/tcp"});
+  EXPECT_THAT(bare.out, HasSubstr("192.0.2.10:81/tcp"));
+  auto rate =
+      run_lbctl(lbd.socket(), {"--json", "stats", "--rate", "--watch", "0.1", "--count", "1"});
+  EXPECT_THAT(rate.out, HasSubstr("packets_per_s"));
+  auto none = run_lbctl(lbd.socket(), {"stats", "192.0.2.10:82/tcp"});
+  EXPECT_EQ(none.code, 1);
+  EXPECT_THAT(none.err, HasSubstr("there is no service 192.0.2.10:82/tcp"));
+}
+
+}  // namespace
+}  // namespace lb::client
