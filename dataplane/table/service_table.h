@@ -19,6 +19,7 @@
 #include "dataplane/base/ids.h"
 #include "dataplane/base/result.h"
 #include "dataplane/packet/flow_key.h"
+#include "dataplane/table/service_index.h"
 
 namespace lb {
 
@@ -127,10 +128,10 @@ struct ServiceTableSpec {
 
 class ServiceTable {
  public:
-  /// Checks the spec (every index in range, no two services on one address, protocol and port,
-  /// except that an exact port goes before a range and a range before any-port; at most
-  /// LB_PORT_RANGES_MAX ranges) and builds the lookup structures. Errors: EINVAL, EEXIST, E2BIG
-  /// with the service named.
+  /// Checks the spec (service_check.h: every index in range, each service's VIP in `vips`, no two
+  /// services on one address, protocol and port, except that an exact port goes before a range and
+  /// a range before any-port; at most LB_PORT_RANGES_MAX ranges beside any-port) and builds the
+  /// lookup structures. Errors: EINVAL, EEXIST, E2BIG with the service named.
   [[nodiscard]] static Result<std::unique_ptr<ServiceTable>> build(ServiceTableSpec spec);
 
   /// Given by Snapshots::publish.
@@ -173,12 +174,27 @@ class ServiceTable {
   [[nodiscard]] std::size_t memory_bytes() const noexcept;
 
  private:
-  static constexpr std::uint32_t kNone = 0xffffffff;
+  static constexpr std::uint32_t kNone = ServiceIndex::kNone;
+  struct PortRange {
+    std::uint16_t first, last;  // inclusive
+    std::uint32_t service;      // index into services_
+    [[nodiscard]] bool is_any_port() const { return first == 1 && last == 65535; }
+  };
+  /// The ranges of one VIP and protocol: any-port last.
+  struct PortGroup {
+    std::uint32_t first, count;  // into ranges_
+  };
   ServiceTable() = default;
+  void build_index();
+  [[nodiscard]] const Service* find_range(std::uint32_t group, std::uint16_t port) const noexcept;
+
+  ServiceIndex index_;
   std::vector<Service> services_;
   std::vector<RealServer> real_servers_;
   std::vector<VipPolicy> vips_;
   std::vector<EgressPort> ports_;
+  std::vector<PortGroup> groups_;
+  std::vector<PortRange> ranges_;
   std::vector<std::uint32_t> rs_by_slot_, service_by_slot_;
   lb_hash_key flow_key_{};
   bool decrement_ttl_ = true;

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// ServiceIndex: the flat hash behind ServiceTable's lookups: (address, protocol, port, what is
+// sought) -> a number. Open addressing at half load or less, built once by control, then read by
+// workers without locks.
+#pragma once
+
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+#include "bpf/lb_abi.h"
+#include "dataplane/base/addr.h"
+
+namespace lb {
+
+class ServiceIndex {
+ public:
+  static constexpr std::uint32_t kNone = 0xffffffff;
+  enum class Kind : std::uint8_t {
+    Exact = 1,  ///< a service on one port
+    Ports = 2,  ///< the ranges of an address and protocol; port is 0
+    Vip = 3,    ///< an address; protocol and port are 0
+  };
+  /// What is looked up; equal keys are equal words.
+  struct Key {
+    std::uint64_t address[2];
+    std::uint64_t what;
+    friend bool operator==(const Key&, const Key&) = default;
+  };
+  [[nodiscard]] static Key key_v4(std::uint32_t address_raw, Kind kind, std::uint8_t proto,
+                                  std::uint16_t port) noexcept {
+    return {{address_raw, 0}, what(Family::V4, kind, proto, port)};
+  }
+  /// REQUIRES: 16 bytes at `address`.
+  [[nodiscard]] static Key key_v6(const void* address, Kind kind, std::uint8_t proto,
+                                  std::uint16_t port) noexcept {
+    Key key{{0, 0}, what(Family::V6, kind, proto, port)};
+    std::memcpy(key.address, address, sizeof key.address);
+    return key;
+  }
+  [[nodiscard]] static Key key_of(const IpAddr& address, Kind kind, std::uint8_t proto,
+                                  std::uint16_t port) noexcept {
+    return address.is_v4() ? key_v4(address.as_v4().raw(), kind, proto, port)
+                           : key_v6(address.data(), kind, proto, port);
+  }
+
+  ServiceIndex() : ServiceIndex(0, {}) {}
+  /// Room for `entries` keys.
+  ServiceIndex(std::size_t entries, const lb_hash_key& secret)
+      : slots_(std::bit_ceil(2 * entries + 2)), mask_(slots_.size() - 1), secret_(secret) {}
+
+  /// False when the key is there already. REQUIRES: no more keys than there is room for; value is
+  /// not kNone.
+  bool insert(const Key& key, std::uint32_t value) {
+    Slot& slot = slots_[position(key)];
+    if (slot.value != kNone) return false;
+    slot = {key, value};
+    return true;
+  }
+  /// The value of the key, or kNone.
+  [[nodiscard]] std::uint32_t find(const Key& key) const noexcept {
+    return slots_[position(key)].value;
+  }
+  [[nodiscard]] std::size_t memory_bytes() const noexcept { return slots_.size() * sizeof(Slot); }
+
+ private:
+  struct Slot {
+    Key key{};
+    std::uint32_t value = kNone;
+  };
+  [[nodiscard]] static std::uint64_t what(Family family, Kind kind, std::uint8_t proto,
+                                          std::uint16_t port) noexcept {
+    return port | std::uint64_t{proto} << 16 | static_cast<std::uint64_t>(kind) << 24 |
+           static_cast<std::uint64_t>(family) << 32;
+  }
+  /// Where the key stands, or the empty slot where it would. Ends, since at least half of the slots
+  /// are empty.
+  [[nodiscard]] std::size_t position(const Key& key) const noexcept {
+    std::uint64_t h = lb_hash_step(secret_.k0, key.address[0], secret_.k1);
+    h = lb_hash_step(h, key.address[1], secret_.k0);
+    h = lb_hash_step(h, key.what, secret_.k1);
+    std::size_t at = (h ^ (h >> 32)) & mask_;
+    while (slots_[at].value != kNone && slots_[at].key != key) at = (at + 1) & mask_;
+    return at;
+  }
+
+  std::vector<Slot> slots_;
+  std::size_t mask_;
+  lb_hash_key secret_;
+};
+
+}  // namespace lb
