@@ -51,6 +51,8 @@ struct alignas(64) RsCounters {
 struct alignas(64) WorkerCounters {
   Counter steps, batches, rx_packets, rx_bytes, tx_packets, tx_bytes;
   Counter sleeps, wakeups, kicks, kick_retries, fill_starved;
+  Counter tx_stalls;       ///< a port that is up took nothing for kTxStallMs
+  Counter frames_refused;  ///< descriptors from the kernel that named a frame it does not own
   Counter flows_new, flows_expired, flows_evicted_idle, flows_evicted_alive, flows_from_peer;
   Counter icmp_echo_replies, icmp_time_exceeded, icmp_suppressed, icmp_errors_forwarded;
   Counter fragments_first, fragments_followed, fragments_held;
