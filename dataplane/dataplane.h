@@ -79,6 +79,8 @@ struct WorkerInfo {
   std::string idle;  ///< how it waits: "io_uring" or "poll"
   Generation generation = Generation::None;
   std::uint32_t frames = 0, frames_free = 0;
+  std::uint32_t last_step_ms = 0;  ///< since its last step; an idle worker takes one every 100 ms
+  bool hugepages = false;
   std::uint32_t flows4 = 0, flows6 = 0;
   std::vector<SocketStats> sockets;
 };

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+// Engine: start and end. What it does while it runs is in engine_run.cc and engine_info.cc.
+#include "dataplane/io/engine.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "dataplane/base/log.h"
+
+namespace lb {
+
+Result<std::unique_ptr<Engine>> Engine::start(const DataplaneConfig& config) {
+  LB_TRY_ASSIGN(auto sizes, ring_sizes(config, static_cast<std::uint32_t>(config.ports.size())));
+  LB_TRY_ASSIGN(auto ports, open_ports(config));
+  std::uint32_t workers = ports.front()->queues();
+  std::unique_ptr<Engine> engine(new Engine(config, workers));
+  engine->ports_ = std::move(ports);
+  LB_TRY(engine->attach_ports());
+  LB_TRY(engine->choose_copy_mode());
+  for (std::uint32_t i = 0; i < workers; ++i) {
+    LB_TRY(engine->make_unit(static_cast<WorkerIndex>(i), sizes));
+  }
+  for (auto& unit : engine->units_) unit->path->set_peers(engine->peers_);
+  for (std::uint32_t i = 0; i < workers; ++i) {
+    LB_TRY(engine->make_thread(static_cast<WorkerIndex>(i), *engine->units_[i]));
+  }
+  LB_TRY(engine->enter_sockets());
+  return engine;
+}
+
+Engine::~Engine() {
+  // Packets first go to the kernel's stack; then every worker ends before any memory that another
+  // one reads goes.
+  for (auto& port : ports_) port->detach();
+  for (auto& unit : units_) {
+    if (unit->thread) unit->thread->stop();
+  }
+}
+
+Result<std::vector<std::unique_ptr<Port>>> Engine::open_ports(const DataplaneConfig& config) {
+  std::vector<std::unique_ptr<Port>> ports;
+  std::set<std::string> seen;
+  for (const auto& port : config.ports) {
+    if (!seen.insert(port.interface).second) {
+      return fail(EEXIST, fmt::format("interface {} is configured twice", port.interface));
+    }
+    LB_TRY_ASSIGN(auto opened, Port::open(port, ports.empty() ? nullptr : ports.front().get()));
+    ports.push_back(std::move(opened));
+  }
+  LB_TRY(check_queues(ports));
+  return ports;
+}
+
+Status Engine::attach_ports() {
+  for (auto& port : ports_) {
+    LB_TRY(port->attach(config_.xdp_mode, config_.replace_foreign));
+    if (!port->native() && config_.xdp_mode == XdpMode::Auto) {
+      spdlog::warn("interface {}: XDP in generic mode, which is slow: {}", port->interface(),
+                   port->info().xdp_mode_reason);
+    }
+  }
+  return {};
+}
+
+Status Engine::choose_copy_mode() {
+  if (config_.zero_copy == ZeroCopy::Off) {
+    copy_reason_ = "zero_copy = \"off\"";
+    return {};
+  }
+  for (auto& port : ports_) {
+    copy_reason_ = port->native() ? why_no_zero_copy(port->interface(), config_.frame_bytes)
+                                  : fmt::format("{} runs XDP in generic mode", port->interface());
+    if (!copy_reason_.empty()) break;
+  }
+  zero_copy_ = copy_reason_.empty();
+  if (!zero_copy_ && config_.zero_copy == ZeroCopy::On) {
+    return fail(EOPNOTSUPP, fmt::format("zero_copy = \"on\", but {}", copy_reason_));
+  }
+  return {};
+}
+
+Status Engine::make_unit(WorkerIndex index, const RingSizes& sizes) {
+  LB_TRY_ASSIGN(auto memory, FrameMemory::map(sizes.umem_bytes(), config_.hugepages));
+  auto unit = std::make_unique<Unit>(std::move(memory), sizes, config_);
+  LB_TRY(open_sockets(index, sizes, *unit));
+  LB_TRY_ASSIGN(unit->path, Pipeline::create(index, config_.path, unit->counters, resolve_));
+  unit->worker = std::make_unique<Worker<XskEnds>>(
+      WorkerSetup<XskEnds, Pipeline>{.index = index,
+                                     .batch = config_.batch,
+                                     .ends = *unit->ends,
+                                     .pool = unit->pool,
+                                     .memory = unit->memory.data(),
+                                     .path = *unit->path,
+                                     .tables = tables_,
+                                     .counters = unit->counters,
+                                     .links = links_});
+  peers_.pipelines.push_back(unit->path.get());
+  peers_.counters.push_back(&unit->counters);
+  units_.push_back(std::move(unit));
+  return {};
+}
+
+Status Engine::open_sockets(WorkerIndex index, const RingSizes& sizes, Unit& unit) {
+  std::vector<std::unique_ptr<XskSocket>> sockets;
+  for (const auto& port : ports_) {
+    XskOptions options;
+    options.interface = port->interface();
+    options.queue = raw(index);
+    options.frame_bytes = sizes.frame_bytes;
+    options.rx_ring = sizes.rx;
+    options.tx_ring = sizes.tx;
+    options.fill_ring = sizes.fill;
+    options.completion_ring = sizes.completion;
+    options.zero_copy = zero_copy_;
+    options.need_wakeup = config_.need_wakeup;
+    options.busy_poll_us = config_.busy_poll_us;
+    LB_TRY_ASSIGN(auto socket, XskSocket::open(options, unit.memory, unit.umem, unit.pool));
+    sockets.push_back(std::move(socket));
+  }
+  unit.ends = std::make_unique<XskEnds>(std::move(sockets));
+  return {};
+}
+
+Status Engine::make_thread(WorkerIndex index, Unit& unit) {
+  std::vector<int> fds;
+  for (std::uint32_t port = 0; port < unit.ends->ports(); ++port) {
+    fds.push_back(unit.ends->socket(port).fd());
+  }
+  LB_TRY_ASSIGN(auto idle, make_idle(fds));
+  WorkerThreadOptions options;
+  options.number = raw(index);
+  options.cpu = raw(index) < config_.cpus.size() ? config_.cpus[raw(index)] : -1;
+  options.spin_us = spin_us_for(config_.spin_us, static_cast<std::uint32_t>(units_.size()),
+                                usable_cpus(), config_.cpus);
+  unit.thread = std::make_unique<WorkerThread>(options, std::move(idle), unit.counters);
+  return unit.thread->start(*unit.worker);
+}
+
+Status Engine::enter_sockets() {
+  for (std::uint32_t port = 0; port < ports_.size(); ++port) {
+    for (std::uint32_t queue = 0; queue < units_.size(); ++queue) {
+      LB_TRY(ports_[port]->program().set_socket(queue, units_[queue]->ends->socket(port).fd()));
+    }
+  }
+  return {};
+}
+
+}  // namespace lb

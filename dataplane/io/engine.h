@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+// Engine: the real Dataplane. Ports with their XDP program, one worker thread per RX queue with its
+// UMEM, sockets, pipeline and counters. All calls come from control's thread; what the workers
+// share with it is atomic. Made whole or not at all; the destructor takes everything down in the
+// reverse order.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "dataplane/dataplane.h"
+#include "dataplane/frame_pool.h"
+#include "dataplane/io/port.h"
+#include "dataplane/io/sizing.h"
+#include "dataplane/io/vip_map.h"
+#include "dataplane/io/worker_thread.h"
+#include "dataplane/io/xsk_socket.h"
+#include "dataplane/table/snapshots.h"
+#include "dataplane/worker.h"
+
+namespace lb {
+
+class Engine final : public Dataplane {
+ public:
+  /// Attaches to all ports of the config and starts the workers. No VIP is in the XDP program yet:
+  /// every packet passes to the kernel's stack until the first publish(). Errors, in words and with
+  /// what to do: no such interface, no RX queues, no permission, no AF_XDP, another XDP program or
+  /// lbd there, unequal queues, bad sizes.
+  [[nodiscard]] static Result<std::unique_ptr<Engine>> start(const DataplaneConfig& config);
+  ~Engine() override;
+  Engine(const Engine&) = delete;
+  Engine& operator=(const Engine&) = delete;
+
+  [[nodiscard]] Result<Generation> publish(std::unique_ptr<ServiceTable> table) override;
+  std::size_t reclaim() override { return tables_.reclaim(); }
+  [[nodiscard]] Status set_panic(bool on) override;
+  [[nodiscard]] bool panic() const override { return panic_; }
+  void link_changed(PortIndex port, std::optional<bool> up) override;
+  [[nodiscard]] std::vector<PortInfo> ports() const override;
+  [[nodiscard]] std::vector<WorkerInfo> workers() const override;
+  [[nodiscard]] std::vector<BpfObjectInfo> bpf() const override;
+  [[nodiscard]] std::vector<const Counters*> counters() const override { return peers_.counters; }
+  void visit_flows(const std::function<bool(const FlowInfo&)>& visit) const override;
+  [[nodiscard]] std::vector<std::uint32_t> take_resolve_requests() override {
+    return resolve_.take();
+  }
+
+ private:
+  /// One worker and what only it works on, in the order of dependence: destroyed from the bottom
+  /// up.
+  struct Unit {
+    Unit(FrameMemory pages, const RingSizes& sizes, const DataplaneConfig& config)
+        : memory(std::move(pages)),
+          pool(sizes.frames, sizes.frame_bytes),
+          counters(config.services_max, config.rs_max) {}
+    FrameMemory memory;
+    FramePool pool;
+    Counters counters;
+    std::unique_ptr<Umem> umem;
+    std::unique_ptr<XskEnds> ends;
+    std::unique_ptr<Pipeline> path;
+    std::unique_ptr<Worker<XskEnds>> worker;
+    std::unique_ptr<WorkerThread> thread;
+  };
+
+  Engine(const DataplaneConfig& config, std::size_t workers)
+      : config_(config), tables_(workers), resolve_(config.rs_max) {}
+
+  // Start, in this order:
+  [[nodiscard]] static Result<std::vector<std::unique_ptr<Port>>> open_ports(
+      const DataplaneConfig& config);
+  [[nodiscard]] Status attach_ports();
+  [[nodiscard]] Status choose_copy_mode();
+  [[nodiscard]] Status make_unit(WorkerIndex index, const RingSizes& sizes);
+  [[nodiscard]] Status open_sockets(WorkerIndex index, const RingSizes& sizes, Unit& unit);
+  [[nodiscard]] Status make_thread(WorkerIndex index, Unit& unit);
+  [[nodiscard]] Status enter_sockets();
+
+  [[nodiscard]] Status put_vips(const VipEntries& entries);
+  void restore_vips(const VipMapChange& done);
+  void wake_all() noexcept;
+
+  DataplaneConfig config_;
+  std::vector<std::unique_ptr<Port>> ports_;
+  bool zero_copy_ = false;
+  std::string copy_reason_;  ///< why not zero-copy
+  bool panic_ = false;
+  PortLinks links_{};  ///< all Up
+  Snapshots<ServiceTable> tables_;
+  VipEntries vips_;  ///< what the VIP map holds
+  ResolveRequests resolve_;
+  PipelinePeers peers_;
+  std::vector<std::unique_ptr<Unit>> units_;
+};
+
+}  // namespace lb

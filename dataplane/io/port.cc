@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "dataplane/io/port.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace lb {
+
+Result<std::unique_ptr<Port>> Port::open(const PortConfig& config, const Port* first) {
+  const auto& name = config.interface;
+  LB_TRY_ASSIGN(auto link, read_link(name));
+  if (!link.ethernet) {
+    return fail(EINVAL, fmt::format("interface {} is not an Ethernet interface", name));
+  }
+  std::uint32_t queues = rx_queues_in_use(name, link);
+  if (queues == 0) {
+    return fail(EINVAL, fmt::format("interface {} has no RX queues, so AF_XDP cannot serve it "
+                                    "(ethtool -l {})",
+                                    name, name));
+  }
+  auto program = XdpProgram::load(first == nullptr ? nullptr : &first->program_);
+  if (!program) return fail_in("interface " + name, std::move(program.error()));
+  std::unique_ptr<Port> port(new Port(name, link, std::move(*program)));
+  port->driver_ = driver_name(name);
+  port->queues_ = queues;
+  return port;
+}
+
+Status Port::attach(XdpMode mode, bool replace_foreign) {
+  if (strips_vlan(interface_)) {
+    LB_TRY(set_strips_vlan(interface_, false));
+    restore_vlan_stripping_ = true;
+  }
+  LB_TRY(program_.set_mac(link_.mac));
+  LB_TRY_ASSIGN(in_force_, program_.attach(link_.ifindex, interface_, mode, replace_foreign));
+  return {};
+}
+
+Port::~Port() {
+  program_.detach();
+  // Best effort: the interface may be gone by now.
+  if (restore_vlan_stripping_) (void)set_strips_vlan(interface_, true);
+}
+
+PortInfo Port::info() const {
+  PortInfo info;
+  info.interface = interface_;
+  info.ifindex = link_.ifindex;
+  info.mac = link_.mac;
+  info.mtu = link_.mtu;
+  info.driver = driver_;
+  info.xdp_mode = native() ? "native" : "generic";
+  info.xdp_mode_reason = in_force_.reason;
+  info.queues = queues_;
+  info.program_id = in_force_.program_id;
+  if (auto now = read_link(interface_); now && now->ifindex == link_.ifindex) {
+    info.up = now->up;
+    info.mac = now->mac;
+    info.mtu = now->mtu;
+  }
+  auto counters = program_.counters();
+  info.xdp_passed = counters.passed;
+  info.xdp_redirected = counters.redirected;
+  info.xdp_panic_passed = counters.panic_passed;
+  info.xdp_drops = counters.drops;
+  return info;
+}
+
+Status check_queues(const std::vector<std::unique_ptr<Port>>& ports) {
+  auto fewest =
+      std::ranges::min_element(ports, {}, [](const auto& port) { return port->queues(); });
+  for (const auto& port : ports) {
+    std::uint32_t wanted = std::min<std::uint32_t>((*fewest)->queues(), LB_QUEUES_MAX);
+    if (port->queues() == wanted) continue;
+    return fail(
+        EINVAL,
+        fmt::format("interface {} has {} RX queues, {} has {}; all ports must have the same "
+                    "number, at most {}: ethtool -L {} combined {} (or rx {} tx {})",
+                    port->interface(), port->queues(), (*fewest)->interface(), (*fewest)->queues(),
+                    LB_QUEUES_MAX, port->interface(), wanted, wanted, wanted));
+  }
+  return {};
+}
+
+}  // namespace lb

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Port: one attached interface: what it is, the XDP program on it, and what was changed on it and
+// is put back. Control's thread. Destroying it detaches the program.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "dataplane/base/result.h"
+#include "dataplane/dataplane.h"
+#include "dataplane/io/ethtool.h"
+#include "dataplane/io/xdp_program.h"
+
+namespace lb {
+
+class Port {
+ public:
+  /// Reads the interface and loads the program for it; nothing is attached yet. `first` as in
+  /// XdpProgram::load. Errors: ENODEV; EINVAL (not Ethernet, no RX queues); BpfError.
+  [[nodiscard]] static Result<std::unique_ptr<Port>> open(const PortConfig& config,
+                                                          const Port* first);
+  Port(const Port&) = delete;
+  Port& operator=(const Port&) = delete;
+  ~Port();
+
+  /// Turns receive VLAN stripping off, then attaches the program. Errors as XdpProgram::attach, and
+  /// EOPNOTSUPP when VLAN stripping stays on.
+  [[nodiscard]] Status attach(XdpMode mode, bool replace_foreign);
+  /// Takes the program off. Packets go to the kernel's stack from now on.
+  void detach() noexcept { program_.detach(); }
+
+  [[nodiscard]] const std::string& interface() const noexcept { return interface_; }
+  [[nodiscard]] std::uint32_t queues() const noexcept { return queues_; }
+  [[nodiscard]] int ifindex() const noexcept { return link_.ifindex; }
+  [[nodiscard]] const LinkInfo& link() const noexcept { return link_; }
+  [[nodiscard]] bool native() const noexcept { return in_force_.mode == XdpAttachMode::Native; }
+  [[nodiscard]] XdpProgram& program() noexcept { return program_; }
+  [[nodiscard]] const XdpProgram& program() const noexcept { return program_; }
+  /// The interface as it is now; all but copy_mode. Not up when it is gone, or another took its
+  /// name.
+  [[nodiscard]] PortInfo info() const;
+
+ private:
+  Port(std::string interface, LinkInfo link, XdpProgram program)
+      : interface_(std::move(interface)), link_(link), program_(std::move(program)) {}
+  std::string interface_;
+  std::string driver_;
+  LinkInfo link_;
+  std::uint32_t queues_ = 0;
+  bool restore_vlan_stripping_ = false;
+  XdpProgram program_;
+  XdpProgram::InForce in_force_;
+};
+
+/// All ports must have the same number of RX queues, at most LB_QUEUES_MAX. Errors: EINVAL with the
+/// `ethtool -L` line.
+[[nodiscard]] Status check_queues(const std::vector<std::unique_ptr<Port>>& ports);
+
+}  // namespace lb
