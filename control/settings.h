@@ -111,6 +111,8 @@ struct ServicePatch {
   void merge(const ServicePatch& newer);
   /// What must be said to turn `from` into `to`.
   [[nodiscard]] static ServicePatch between(const ServiceSettings& from, const ServiceSettings& to);
+  /// Says every setting.
+  [[nodiscard]] static ServicePatch all_of(const ServiceSettings& settings);
 };
 
 struct RsSettings {
@@ -133,6 +135,7 @@ struct RsPatch {
   void apply_to(RsSettings& settings) const;
   void merge(const RsPatch& newer);
   [[nodiscard]] static RsPatch between(const RsSettings& from, const RsSettings& to);
+  [[nodiscard]] static RsPatch all_of(const RsSettings& settings);
 };
 
 /// The port that a check connects to: the configured one, else the service's (the first of a
