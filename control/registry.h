@@ -105,11 +105,23 @@ class Registry {
   [[nodiscard]] HealthMemory health_memory() const;
 
  private:
-  ServiceMap services_;
+  Status check_on_link(const IpAddr& address, const RsSettings& settings) const;
+  Status check_sorry_on_link(const std::optional<SorrySettings>& now,
+                             const std::optional<SorrySettings>& next) const;
+  Status check_placement(const ServiceMap& next) const;
+  void touched();
+  void reindex();
+  void release(const RsEntry& rs);
+  void release(const ServiceEntry& entry);
+  void adopt(ServiceMap next, std::uint64_t now_ms);
+  void adopt_service(const ServiceAddr& address, ServiceEntry& entry, std::uint64_t now_ms);
+  [[nodiscard]] std::vector<std::string> changes_to(const ServiceMap& next) const;
+
   RegistryLimits limits_;
+  ServiceMap services_;
   SlotPool service_slots_, rs_slots_;
   std::vector<RsRef> rs_by_slot_;
-  std::vector<const ServiceAddr*> service_by_slot_;
+  std::vector<const ServiceMap::value_type*> service_by_slot_;
   std::uint64_t revision_ = 1, saved_revision_ = 1;
   FileServices file_;  ///< what the config file said at the last load
   std::optional<Overlay> restored_;
