@@ -59,6 +59,7 @@ class Stats {
     RsId id = RsId::None;
     RsTotals base;
   };
+  void follow_rs(RsId id);
   [[nodiscard]] ServiceTotals service_sum(std::uint32_t slot) const;
   [[nodiscard]] RsTotals rs_sum(std::uint32_t slot) const;
   std::vector<const Counters*> workers_;

@@ -75,6 +75,9 @@ class TableBuilder {
     std::uint64_t used_by = 0;  ///< number of the build
     std::shared_ptr<const LookupArray> lookup;
   };
+  Result<std::shared_ptr<const LookupArray>> lookup_of(const ServiceAddr& address,
+                                                       const ServiceEntry& entry,
+                                                       std::uint64_t key);
   HashKeys keys_;
   bool decrement_ttl_;
   std::uint64_t builds_ = 0;

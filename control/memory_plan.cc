@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/memory_plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <fstream>
+#include <numeric>
+#include <string_view>
+
+#include "dataplane/counters.h"
+#include "dataplane/table/service_table.h"
+
+namespace lb {
+namespace {
+
+// The flow tables' ceilings (FlowTable): bytes a flow at three quarters load.
+constexpr std::uint64_t kFlow4Bytes = 64;
+constexpr std::uint64_t kFlow6Bytes = 96;
+constexpr std::uint64_t kFragmentBytes = 64;
+constexpr std::uint64_t kRingEntries = 2048;    // what a ring has when the config says 0
+constexpr std::uint64_t kDescriptorBytes = 16;  // RX and TX; FILL and COMPLETION have 8
+
+std::uint64_t or_default(std::uint32_t configured) {
+  return configured != 0 ? configured : kRingEntries;
+}
+
+std::uint64_t ring_bytes(const DataplaneConfig& config) {
+  return (or_default(config.rx_ring) + or_default(config.tx_ring)) * kDescriptorBytes +
+         (or_default(config.fill_ring) + or_default(config.completion_ring)) * kDescriptorBytes / 2;
+}
+
+std::uint64_t frames_of(const DataplaneConfig& config) {
+  if (config.frames != 0) return config.frames;
+  std::uint64_t per_port = or_default(config.fill_ring) + or_default(config.rx_ring) +
+                           or_default(config.tx_ring) + or_default(config.completion_ring);
+  return per_port * std::max<std::size_t>(1, config.ports.size());
+}
+
+std::uint64_t lookup_bytes(const Config& config) {
+  std::uint64_t bytes = 0;
+  for (const ConfigService& service : config.services) {
+    auto settings = ServiceSettings::defaults(service.address);
+    service.settings.apply_to(settings);
+    if (is_hashed(settings.scheduler)) bytes += std::uint64_t{settings.mh_slots} * 2;
+  }
+  return bytes * 2;
+}
+
+}  // namespace
+
+std::uint64_t MemoryPlan::total_bytes() const {
+  return std::accumulate(
+      items.begin(), items.end(), std::uint64_t{0},
+      [](std::uint64_t sum, const MemoryItem& item) { return sum + item.bytes; });
+}
+
+MemoryPlan plan_memory(const Config& config, std::uint32_t workers) {
+  const DataplaneConfig& dataplane = config.dataplane;
+  const PipelineOptions& path = dataplane.path;
+  MemoryPlan plan;
+  plan.workers = workers;
+  plan.items = {
+      {"flow tables IPv4", workers * path.flows_max * kFlow4Bytes},
+      {"flow tables IPv6", workers * path.flows_max_v6 * kFlow6Bytes},
+      {"fragments", workers * path.fragments_max * kFragmentBytes},
+      {"packet frames", workers * frames_of(dataplane) * dataplane.frame_bytes},
+      {"rings", workers * std::max<std::size_t>(1, dataplane.ports.size()) * ring_bytes(dataplane)},
+      {"counters", workers * (dataplane.services_max * sizeof(ServiceCounters) +
+                              dataplane.rs_max * sizeof(RsCounters) + sizeof(Counters))},
+      {"lookup arrays", lookup_bytes(config)},
+      {"service table", 2 * (config.services.size() * sizeof(Service) +
+                             config.real_server_count() * sizeof(RealServer) +
+                             (std::uint64_t{dataplane.services_max} + dataplane.rs_max) * 4)},
+  };
+  return plan;
+}
+
+std::optional<std::uint64_t> memory_available_bytes() {
+  std::ifstream file("/proc/meminfo");
+  std::string name, unit;
+  std::uint64_t kilobytes = 0;
+  while (file >> name >> kilobytes) {
+    if (name == "MemAvailable:") return kilobytes * 1024;
+    std::getline(file, unit);
+  }
+  return std::nullopt;
+}
+
+std::string format_bytes(std::uint64_t bytes) {
+  constexpr std::array<std::string_view, 4> kUnits{"kB", "MB", "GB", "TB"};
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  double value = static_cast<double>(bytes) / 1000;
+  std::size_t unit = 0;
+  while (value >= 999.95 && unit + 1 < kUnits.size()) {
+    value /= 1000;
+    ++unit;
+  }
+  return fmt::format("{:.1f} {}", value, kUnits[unit]);
+}
+
+std::string memory_warning(const MemoryPlan& plan, std::optional<std::uint64_t> available) {
+  std::uint64_t total = plan.total_bytes();
+  if (!available || total <= *available / 10 * 9) return {};
+  return fmt::format(
+      "the config takes {} with {} workers, and {} are available (lower flows_max, "
+      "flows_max_v6 or frames in [dataplane])",
+      format_bytes(total), plan.workers, format_bytes(*available));
+}
+
+std::string memory_text(const MemoryPlan& plan) {
+  std::string text;
+  for (const MemoryItem& item : plan.items) {
+    text += fmt::format("{:<20} {:>12}\n", item.name, format_bytes(item.bytes));
+  }
+  return text + fmt::format("{:<20} {:>12} with {} worker{}\n", "total",
+                            format_bytes(plan.total_bytes()), plan.workers,
+                            plan.workers == 1 ? "" : "s");
+}
+
+}  // namespace lb
