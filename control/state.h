@@ -5,7 +5,6 @@
 #pragma once
 
 #include <string>
-#include <string_view>
 
 #include "control/overlay.h"
 #include "control/table_builder.h"
@@ -31,8 +30,5 @@ struct LoadedState {
 [[nodiscard]] Result<LoadedState> load_state(const std::string& path);
 /// Replaces `path`; makes its folder (0750) when it is missing.
 [[nodiscard]] Status save_state(const std::string& path, const State& state);
-
-[[nodiscard]] std::string state_to_json(const State& state);
-[[nodiscard]] Result<State> state_from_json(std::string_view text);
 
 }  // namespace lb

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/state.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <string_view>
+
+#include "control/state_json.h"
+#include "dataplane/base/fd.h"
+
+namespace lb {
+namespace {
+
+constexpr std::size_t kStateMax = 64UL << 20;
+
+std::string folder_of(const std::string& path) {
+  auto slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+Result<std::string> read_whole(const std::string& path) {
+  Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (!file) return fail_errno(errno, fmt::format("state {}", path));
+  std::string text;
+  char buffer[16384];
+  while (text.size() <= kStateMax) {
+    ssize_t got = ::read(file.get(), buffer, sizeof buffer);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return fail_errno(errno, fmt::format("state {}", path));
+    if (got == 0) return text;
+    text.append(buffer, static_cast<std::size_t>(got));
+  }
+  return fail(EFBIG, fmt::format("state {}: larger than 64 MiB", path));
+}
+
+/// A name beside `path` that is free: .bad, .bad.1, ... .bad.99; the last one is overwritten.
+std::string free_bad_name(const std::string& path) {
+  std::string name = path + ".bad";
+  for (int i = 1; i < 100 && ::access(name.c_str(), F_OK) == 0; ++i) {
+    name = fmt::format("{}.bad.{}", path, i);
+  }
+  return name;
+}
+
+Status write_whole(int fd, std::string_view text) {
+  while (!text.empty()) {
+    ssize_t put = ::write(fd, text.data(), text.size());
+    if (put < 0 && errno == EINTR) continue;
+    if (put < 0) return fail_errno(errno, "write");
+    text.remove_prefix(static_cast<std::size_t>(put));
+  }
+  if (::fsync(fd) != 0) return fail_errno(errno, "fsync");
+  return {};
+}
+
+}  // namespace
+
+Result<LoadedState> load_state(const std::string& path) {
+  LoadedState loaded;
+  if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
+    loaded.state.keys = HashKeys::random();
+    loaded.note = fmt::format("state {}: not there yet, starting from the config alone", path);
+    return loaded;
+  }
+  LB_TRY_ASSIGN(std::string text, read_whole(path));
+  if (auto state = state_from_json(text)) {
+    loaded.state = std::move(*state);
+  } else {
+    std::string bad = free_bad_name(path);
+    if (::rename(path.c_str(), bad.c_str()) != 0) {
+      return fail_errno(errno, fmt::format("state {} cannot be understood ({}) nor moved to {}",
+                                           path, state.error().message, bad));
+    }
+    loaded.state.keys = HashKeys::random();
+    loaded.note = fmt::format(
+        "state {} cannot be understood ({}); it was moved to {}, and lbd starts from the config "
+        "alone: run-time changes in it are not in force",
+        path, state.error().message, bad);
+  }
+  return loaded;
+}
+
+Status save_state(const std::string& path, const State& state) {
+  std::string folder = folder_of(path);
+  if (::mkdir(folder.c_str(), 0750) != 0 && errno != EEXIST) {
+    return fail_errno(errno, fmt::format("state: folder {}", folder));
+  }
+  std::string temporary = path + ".tmp";
+  (void)::unlink(temporary.c_str());
+  Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return fail_errno(errno, fmt::format("state {}", temporary));
+  auto status = write_whole(file.get(), state_to_json(state));
+  if (status && ::rename(temporary.c_str(), path.c_str()) != 0) {
+    status = fail_errno(errno, "rename");
+  }
+  if (!status) {
+    (void)::unlink(temporary.c_str());
+    return fail_in(fmt::format("state {}", path), std::move(status).error());
+  }
+  Fd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory) (void)::fsync(directory.get());  // the rename itself; some file systems cannot
+  return {};
+}
+
+}  // namespace lb
