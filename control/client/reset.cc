@@ -7,9 +7,9 @@
 
 #include <algorithm>
 
-#include "control/client/xdp_leftover.h"
 #include "control/netlink.h"
 #include "control/vip_marker.h"
+#include "dataplane/base/bpf_object.h"
 
 namespace lb::client {
 namespace {
@@ -41,22 +41,14 @@ void reset_addresses(Netlink& netlink, const std::vector<InterfaceAddress>& addr
 }
 
 void reset_xdp(const LinkInfo& link, Findings& findings) {
-  auto attached = attached_xdp(link.ifindex);
+  auto attached = query_xdp(link.ifindex);
   if (!attached) {
     findings.failed.push_back(fmt::format("{}: {}", link.name, attached.error().message));
     return;
   }
-  if (!*attached || !(*attached)->ours) return;
-  auto id = (*attached)->program_id;
-  findings.handle(fmt::format("XDP program lb_xdp (id {}) on {}", id, link.name), [&]() -> Status {
-    auto status = detach_xdp(link.ifindex, id);
-    if (!status && status.error().code.value() == EBUSY) {
-      return fail(EBUSY,
-                  "a BPF link holds it, so its lbd still runs, or the link is pinned (bpftool "
-                  "link show tells which; it goes when that process ends)");
-    }
-    return status;
-  });
+  if (!*attached || (*attached)->name != "lb_xdp") return;
+  findings.handle(fmt::format("XDP program lb_xdp (id {}) on {}", (*attached)->id, link.name),
+                  [&] { return detach_xdp(link.ifindex); });
 }
 
 void reset_socket(const std::string& path, Findings& findings) {
