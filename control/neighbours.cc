@@ -20,7 +20,11 @@ void NeighbourResolver::set_targets(std::span<const NeighbourTarget> targets,
   std::erase_if(targets_, [&](const auto& item) { return !wanted.contains(item.first); });
   for (const NeighbourTarget& target : wanted) {
     auto [item, is_new] = targets_.try_emplace(target);
-    if (is_new) probe(target, item->second, now_ms);
+    if (!is_new) continue;
+    if (target.vlan == 0 && hooks_.look_up) {
+      if (auto entry = hooks_.look_up(target)) on_kernel_entry(target.port, *entry, false, now_ms);
+    }
+    if (wants_probe(target, item->second, now_ms)) probe(target, item->second, now_ms);
   }
 }
 

@@ -40,10 +40,13 @@ class NeighbourResolver {
     /// Asks the target for its MAC (the kernel, or for tagged ones our own frame). Must not call
     /// back.
     std::function<void(const NeighbourTarget&)> probe;
+    /// What the kernel knows of an untagged target already; it tells changes only. May be empty.
+    std::function<std::optional<NeighbourEntry>(const NeighbourTarget&)> look_up;
   };
   explicit NeighbourResolver(Hooks hooks) : hooks_(std::move(hooks)) {}
 
-  /// What is to be resolved from now on; new targets are probed at once, others forgotten.
+  /// What is to be resolved from now on; new targets are looked up and probed at once, others
+  /// forgotten.
   void set_targets(std::span<const NeighbourTarget> targets, std::uint64_t now_ms);
   /// An entry of the kernel's table (an event, or the dump at start). True: a MAC is new or another
   /// one.

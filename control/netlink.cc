@@ -59,11 +59,11 @@ const Header* header_of(const nlmsghdr* message) {
   return static_cast<const Header*>(mnl_nlmsg_get_payload(message));
 }
 
-std::optional<LinkInfo> read_link(const nlmsghdr* message) {
+std::optional<LinkEntry> read_link(const nlmsghdr* message) {
   const auto* header = header_of<ifinfomsg>(message);
   if (header == nullptr || header->ifi_family != AF_UNSPEC) return std::nullopt;  // a bridge's own
   Attributes attributes = attributes_of(message, sizeof(*header));
-  LinkInfo link;
+  LinkEntry link;
   link.ifindex = header->ifi_index;
   link.up = (header->ifi_flags & IFF_UP) != 0 && (header->ifi_flags & IFF_LOWER_UP) != 0;
   const nlattr* name = attributes[IFLA_IFNAME];
@@ -142,6 +142,18 @@ nlmsghdr* put_address(char* buffer, std::uint16_t type, std::uint16_t flags,
   header->ifa_index = static_cast<std::uint32_t>(address.ifindex);
   mnl_attr_put(message, IFA_LOCAL, address.address.size(), address.address.data());
   mnl_attr_put(message, IFA_ADDRESS, address.address.size(), address.address.data());
+  return message;
+}
+
+nlmsghdr* put_neighbour(char* buffer, std::uint16_t type, std::uint16_t flags, int ifindex,
+                        const IpAddr& address) {
+  nlmsghdr* message = mnl_nlmsg_put_header(buffer);
+  message->nlmsg_type = type;
+  message->nlmsg_flags = static_cast<std::uint16_t>(NLM_F_REQUEST | NLM_F_ACK | flags);
+  auto* header = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(message, sizeof(ndmsg)));
+  header->ndm_family = address.is_v4() ? AF_INET : AF_INET6;
+  header->ndm_ifindex = ifindex;
+  mnl_attr_put(message, NDA_DST, address.size(), address.data());
   return message;
 }
 
@@ -274,8 +286,8 @@ Result<std::vector<T>> dump_all(const char* what, const Dump& dump, const Read& 
 }
 }  // namespace
 
-Result<std::vector<LinkInfo>> Netlink::links() {
-  return dump_all<LinkInfo>(
+Result<std::vector<LinkEntry>> Netlink::links() {
+  return dump_all<LinkEntry>(
       "links", [this](const Visit& visit) { return dump(RTM_GETLINK, AF_UNSPEC, visit); },
       read_link);
 }
@@ -312,17 +324,22 @@ Status Netlink::remove_address(const InterfaceAddress& address) {
   return transact(request, [](const nlmsghdr*) {});
 }
 
+Result<std::optional<NeighbourEntry>> Netlink::neighbour(int ifindex, const IpAddr& address) {
+  std::array<char, 512> buffer{};
+  nlmsghdr* request = put_neighbour(buffer.data(), RTM_GETNEIGH, 0, ifindex, address);
+  std::optional<NeighbourEntry> entry;
+  Status done =
+      transact(request, [&](const nlmsghdr* message) { entry = read_neighbour(message); });
+  if (!done && done.error().code.value() != ENOENT) return std::unexpected(std::move(done).error());
+  return entry;
+}
+
 Status Netlink::probe(int ifindex, const IpAddr& address) {
   std::array<char, 512> buffer{};
-  nlmsghdr* request = mnl_nlmsg_put_header(buffer.data());
-  request->nlmsg_type = RTM_NEWNEIGH;
-  request->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK | NLM_F_CREATE;
-  auto* header = static_cast<ndmsg*>(mnl_nlmsg_put_extra_header(request, sizeof(ndmsg)));
-  header->ndm_family = address.is_v4() ? AF_INET : AF_INET6;
-  header->ndm_ifindex = ifindex;
+  nlmsghdr* request = put_neighbour(buffer.data(), RTM_NEWNEIGH, NLM_F_CREATE, ifindex, address);
+  auto* header = static_cast<ndmsg*>(mnl_nlmsg_get_payload(request));
   header->ndm_state = NUD_NONE;
   header->ndm_flags = NTF_USE;
-  mnl_attr_put(request, NDA_DST, address.size(), address.data());
   return transact(request, [](const nlmsghdr*) {});
 }
 

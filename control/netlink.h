@@ -7,6 +7,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
@@ -19,7 +20,7 @@ struct nlmsghdr;
 
 namespace lb {
 
-struct LinkInfo {
+struct LinkEntry {
   int ifindex = 0;
   std::string name;
   MacAddr mac;
@@ -47,7 +48,7 @@ struct NeighbourEntry {
 [[nodiscard]] std::string neighbour_state_name(std::uint16_t state);
 
 struct LinkChanged {
-  LinkInfo link;
+  LinkEntry link;
 };
 struct LinkGone {
   int ifindex;
@@ -73,9 +74,11 @@ class Netlink {
   /// Errors: the socket cannot be made.
   [[nodiscard]] static Result<Netlink> open();
 
-  [[nodiscard]] Result<std::vector<LinkInfo>> links();
+  [[nodiscard]] Result<std::vector<LinkEntry>> links();
   [[nodiscard]] Result<std::vector<InterfaceAddress>> addresses();
   [[nodiscard]] Result<std::vector<NeighbourEntry>> neighbours();
+  /// One entry, or nullopt when the kernel has none.
+  [[nodiscard]] Result<std::optional<NeighbourEntry>> neighbour(int ifindex, const IpAddr& address);
 
   /// Adds an address of full prefix length, marked with `address.origin`; IPv6 without duplicate
   /// address detection and with preferred lifetime 0, so that it is never taken as a source. EEXIST

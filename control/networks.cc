@@ -41,14 +41,15 @@ Networks::Networks(std::vector<std::string> interfaces) {
   }
 }
 
-void Networks::reset(const std::vector<LinkInfo>& links,
+void Networks::reset(const std::vector<LinkEntry>& links,
                      const std::vector<InterfaceAddress>& addresses) {
   for (Port& port : ports_) {
     port.exists = false;
     port.link = {};
     port.addresses.clear();
   }
-  for (const LinkInfo& link : links) on_link(link);
+  others_.clear();
+  for (const LinkEntry& link : links) on_link(link);
   for (const InterfaceAddress& address : addresses) on_address(address, false);
 }
 
@@ -58,7 +59,7 @@ Networks::Port* Networks::by_ifindex(int ifindex) {
   return found == ports_.end() ? nullptr : &*found;
 }
 
-Networks::Change Networks::on_link(const LinkInfo& link) {
+Networks::Change Networks::on_link(const LinkEntry& link) {
   auto found = std::ranges::find(ports_, link.name, &Port::interface);
   if (found == ports_.end()) {
     // Renamed away: the data plane's sockets stay on the device, so the port does too.
@@ -87,23 +88,24 @@ Networks::Change Networks::on_link_gone(int ifindex) {
 
 Networks::Change Networks::on_address(const InterfaceAddress& address, bool gone) {
   Port* port = by_ifindex(address.ifindex);
-  if (port == nullptr) return {};
-  Change change{
-      .links = false, .addresses = false, .port = static_cast<PortIndex>(port - ports_.data())};
-  auto known = std::ranges::find_if(port->addresses, [&](const InterfaceAddress& other) {
-    return other.address == address.address && other.prefix_length == address.prefix_length;
+  std::vector<InterfaceAddress>& list = port != nullptr ? port->addresses : others_;
+  Change change;
+  if (port != nullptr) change.port = static_cast<PortIndex>(port - ports_.data());
+  auto known = std::ranges::find_if(list, [&](const InterfaceAddress& other) {
+    return other.ifindex == address.ifindex && other.address == address.address &&
+           other.prefix_length == address.prefix_length;
   });
   if (gone) {
-    if (known == port->addresses.end()) return change;
-    port->addresses.erase(known);
-  } else if (known == port->addresses.end()) {
-    port->addresses.push_back(address);
+    if (known == list.end()) return change;
+    list.erase(known);
+  } else if (known == list.end()) {
+    list.push_back(address);
   } else if (*known == address) {
     return change;
   } else {
     *known = address;
   }
-  change.addresses = true;
+  change.addresses = port != nullptr;
   return change;
 }
 
@@ -158,6 +160,12 @@ Result<PortIndex> Networks::egress_of(const IpAddr& address, std::string_view in
               "real server " + address.to_string() + " is on no attached network (" + describe() +
                   "); in DR mode it must be a neighbour: give the port an address of its "
                   "network, or name the port (--port)");
+}
+
+bool Networks::kernel_reaches(const IpAddr& address) const {
+  return std::ranges::any_of(others_, [&](const InterfaceAddress& own) {
+    return is_network(own) && same_network(own.address, address, own.prefix_length);
+  });
 }
 
 std::optional<IpAddr> Networks::source_for(PortIndex index, const IpAddr& peer) const {

@@ -20,7 +20,7 @@ class Networks {
   explicit Networks(std::vector<std::string> interfaces);
 
   /// Replaces everything known, at start and after lost events.
-  void reset(const std::vector<LinkInfo>& links, const std::vector<InterfaceAddress>& addresses);
+  void reset(const std::vector<LinkEntry>& links, const std::vector<InterfaceAddress>& addresses);
 
   struct Change {
     bool links = false;      ///< a port's MAC, MTU, state or existence
@@ -28,14 +28,14 @@ class Networks {
     std::optional<PortIndex> port;
   };
   /// Takes an event; says what it changed for the ports.
-  Change on_link(const LinkInfo& link);
+  Change on_link(const LinkEntry& link);
   Change on_link_gone(int ifindex);
   Change on_address(const InterfaceAddress& address, bool gone);
 
   struct Port {
     std::string interface;
     bool exists = false;
-    LinkInfo link;
+    LinkEntry link;
     std::vector<InterfaceAddress> addresses;
   };
   [[nodiscard]] const std::vector<Port>& ports() const noexcept { return ports_; }
@@ -52,6 +52,9 @@ class Networks {
   /// network (which ones there are).
   [[nodiscard]] Result<PortIndex> egress_of(const IpAddr& address, std::string_view interface,
                                             std::uint16_t vlan) const;
+  /// The kernel has an interface apart from the ports (a VLAN device) on the network of the
+  /// address.
+  [[nodiscard]] bool kernel_reaches(const IpAddr& address) const;
   /// An address of the port that `peer` would see as its neighbour, or nullopt. IPv6: the
   /// link-local one.
   [[nodiscard]] std::optional<IpAddr> source_for(PortIndex index, const IpAddr& peer) const;
@@ -61,6 +64,7 @@ class Networks {
  private:
   Port* by_ifindex(int ifindex);
   std::vector<Port> ports_;
+  std::vector<InterfaceAddress> others_;  // of interfaces that are no ports
 };
 
 /// True when the first `prefix_length` bits of both are the same and so are their families.

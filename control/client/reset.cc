@@ -32,7 +32,7 @@ struct Findings {
 };
 
 void reset_addresses(Netlink& netlink, const std::vector<InterfaceAddress>& addresses,
-                     const LinkInfo& link, Findings& findings) {
+                     const LinkEntry& link, Findings& findings) {
   for (const auto& address : addresses) {
     if (address.ifindex != link.ifindex || address.origin != kVipMarker) continue;
     findings.handle(fmt::format("VIP {} on {}", address.address.to_string(), link.name),
@@ -40,7 +40,7 @@ void reset_addresses(Netlink& netlink, const std::vector<InterfaceAddress>& addr
   }
 }
 
-void reset_xdp(const LinkInfo& link, Findings& findings) {
+void reset_xdp(const LinkEntry& link, Findings& findings) {
   auto attached = query_xdp(link.ifindex);
   if (!attached) {
     findings.failed.push_back(fmt::format("{}: {}", link.name, attached.error().message));
@@ -65,7 +65,7 @@ Status look_at_interfaces(const ResetOptions& options, Findings& findings) {
   LB_TRY_ASSIGN(auto links, netlink.links());
   LB_TRY_ASSIGN(auto addresses, netlink.addresses());
   if (options.interface) {
-    std::erase_if(links, [&](const LinkInfo& link) { return link.name != *options.interface; });
+    std::erase_if(links, [&](const LinkEntry& link) { return link.name != *options.interface; });
     if (links.empty()) {
       return fail(ENODEV,
                   fmt::format("there is no interface {} (ip link lists them)", *options.interface));

@@ -196,11 +196,11 @@ Result<RsState> read_rs_state() {
   LB_TRY_ASSIGN(auto links, netlink.links());
   LB_TRY_ASSIGN(auto addresses, netlink.addresses());
   for (const auto& address : addresses) {
-    auto link = std::ranges::find(links, address.ifindex, &LinkInfo::ifindex);
+    auto link = std::ranges::find(links, address.ifindex, &LinkEntry::ifindex);
     if (link == links.end()) continue;
     state.addresses.push_back({link->name, address.address, address.prefix_length});
   }
-  auto lo = std::ranges::find(links, "lo", &LinkInfo::name);
+  auto lo = std::ranges::find(links, "lo", &LinkEntry::name);
   state.lo_up = lo != links.end() && lo->up;
   return state;
 }

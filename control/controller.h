@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Controller: what a command, a reload or an event does: it changes the registry, builds the table
+// and publishes it, as one step or not at all. The API and Director call it, on Director's thread.
+// No Asio, no sockets: tests and fuzzers run it over a FakeDataplane.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "control/health_book.h"
+#include "control/json_view.h"
+#include "control/neighbours.h"
+#include "control/networks.h"
+#include "control/registry.h"
+#include "control/requests.h"
+#include "control/state.h"
+#include "control/stats.h"
+#include "control/table_builder.h"
+#include "dataplane/dataplane.h"
+
+namespace lb {
+
+class Controller {
+ public:
+  /// All outlive the controller.
+  struct Parts {
+    Dataplane& dataplane;
+    const Networks& networks;
+    NeighbourResolver& resolver;
+    std::function<std::uint64_t()> now_ms;
+  };
+  /// `config_path` is read again by reload().
+  Controller(Config config, std::string config_path, State state, Parts parts);
+
+  /// Loads the config's services with the run-time changes of the state over them, and publishes
+  /// the first generation.
+  Result<ReloadReport> start();
+
+  // Commands. Each is published when it returns; an error means that nothing has changed.
+  Status add_service(const AddServiceRequest& request);
+  Status set_service(const ServiceAddr& service, const ServicePatch& patch);
+  Status del_service(const ServiceAddr& service);
+  Status add_rs(const ServiceAddr& service, const AddRsRequest& request);
+  Status set_rs(const ServiceAddr& service, const IpAddr& rs, const RsPatch& patch);
+  Status del_rs(const ServiceAddr& service, const IpAddr& rs);
+  Status drain_rs(const ServiceAddr& service, const IpAddr& rs, std::uint64_t timeout_ms);
+  Result<ReloadReport> reload();
+  Status set_panic(bool on);
+
+  // Events.
+  /// Publishes when the registry, a next hop or a port is not what the published table was built
+  /// from.
+  Status refresh();
+  void on_check(const CheckTarget& target, bool passed, const std::string& reason);
+  /// Removes drained real servers; passes the workers' wishes on to the resolver. Every few hundred
+  /// ms.
+  void tick();
+
+  /// Called after each publication that a change of the registry led to: checks(), VIPs and the
+  /// state to save may differ.
+  void set_on_change(std::function<void()> on_change) { on_change_ = std::move(on_change); }
+
+  // Look.
+  [[nodiscard]] const Config& config() const { return config_; }
+  [[nodiscard]] const Registry& registry() const { return registry_; }
+  [[nodiscard]] const Stats& stats() const { return stats_; }
+  [[nodiscard]] const std::set<CheckTarget>& checks() const { return checks_; }
+  [[nodiscard]] State state() const;
+  [[nodiscard]] ViewInput view() const;
+  [[nodiscard]] VersionInfo version() const;
+  [[nodiscard]] std::vector<NeighbourInfo> neighbours() const;
+  [[nodiscard]] Dataplane& dataplane() const { return parts_.dataplane; }
+
+ private:
+  Status change(const std::function<Status()>& operation);
+  Status publish();
+  void follow();
+  NextHops resolve_next_hops();
+  [[nodiscard]] std::vector<EgressPort> egress_ports() const;
+
+  Config config_;
+  std::string config_path_;
+  HashKeys keys_;
+  Parts parts_;
+  Registry registry_;
+  TableBuilder builder_;
+  Stats stats_;
+  HealthBook health_;
+  std::set<CheckTarget> checks_;
+  NextHops next_hops_;
+  std::vector<EgressPort> ports_;
+  std::uint64_t published_revision_ = 0;
+  Generation generation_ = Generation::None;
+  std::uint64_t started_ms_;
+  std::function<void()> on_change_;
+};
+
+}  // namespace lb

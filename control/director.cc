@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: Apache-2.0
+// Director: what happens when something happens. Events only mark what they touched; settle() then
+// does the work once.
+#include "control/director.h"
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <chrono>
+#include <csignal>
+#include <type_traits>
+#include <utility>
+#include <variant>
+
+#include "control/api_router.h"
+#include "control/api_server.h"
+#include "control/arp_nd.h"
+#include "control/controller.h"
+#include "control/health.h"
+#include "control/neighbours.h"
+#include "control/packet_socket.h"
+#include "control/sd_notify.h"
+#include "control/tagged_neighbours.h"
+#include "control/vip_address.h"
+#include "dataplane/base/clock.h"
+#include "dataplane/base/log.h"
+
+namespace lb {
+namespace asio = boost::asio;
+namespace {
+
+constexpr auto kTick = std::chrono::milliseconds(250);
+constexpr unsigned kTicksPerSecond = 4;
+
+std::uint64_t now_ms() { return monotonic_ns() / 1'000'000; }
+
+void log_report(const char* what, const ReloadReport& report) {
+  for (const std::string& line : report.changed) spdlog::info("{}: {}", what, line);
+  for (const std::string& line : report.dropped) spdlog::warn("{}: {}", what, line);
+}
+
+}  // namespace
+
+Status read_networks(Netlink& netlink, Networks& networks) {
+  LB_TRY_ASSIGN(auto links, netlink.links());
+  LB_TRY_ASSIGN(auto addresses, netlink.addresses());
+  networks.reset(links, addresses);
+  return {};
+}
+
+struct Director::Impl {
+  explicit Impl(Parts parts);
+
+  void wait_for_events();
+  void wait_for_tick();
+  void wait_for_signal();
+  void on_events();
+  void on_event(const LinkChanged& event);
+  void on_event(const LinkGone& event);
+  void on_event(const AddressChanged& event);
+  void on_event(const NeighbourChanged& event);
+  void on_event(const EventsLost& event);
+  void on_tick();
+  void reload();
+  void after_change();
+  void settle();
+  void save();
+  void read_neighbours();
+  void probe(const NeighbourTarget& target);
+  std::optional<NeighbourEntry> look_up(const NeighbourTarget& target);
+  void announce(PortIndex port, const IpAddr& vip);
+  ApiResponse on_request(const ApiRequest& request);
+  Status start();
+  void stop();
+
+  std::unique_ptr<Dataplane> dataplane;
+  Netlink netlink;
+  Networks networks;
+  Fd api_listener;
+  asio::io_context io{1};
+  asio::posix::stream_descriptor events{io, netlink.events_fd()};
+  asio::steady_timer timer{io};
+  asio::signal_set signals{io, SIGTERM, SIGINT, SIGHUP};
+  TaggedNeighbours tagged;
+  NeighbourResolver resolver;
+  Controller controller;
+  VipAddresses vips;
+  HealthChecker checker;
+  ApiRouter router{controller};
+  std::unique_ptr<ApiServer> api;
+  unsigned ticks = 0;
+  std::uint64_t saved_revision = 0;
+  bool vips_moved = false;
+  std::string save_error, publish_error;
+};
+
+Director::Impl::Impl(Parts parts)
+    : dataplane(std::move(parts.dataplane)),
+      netlink(std::move(parts.netlink)),
+      networks(std::move(parts.networks)),
+      api_listener(std::move(parts.api_listener)),
+      tagged(io, networks,
+             [this](const NeighbourTarget& target, const MacAddr& mac) {
+               if (resolver.on_tagged_answer(target, mac, now_ms())) settle();
+             }),
+      resolver({.probe = [this](const NeighbourTarget& target) { probe(target); },
+                .look_up = [this](const NeighbourTarget& target) { return look_up(target); }}),
+      controller(
+          std::move(parts.config), std::move(parts.config_path), std::move(parts.state),
+          {.dataplane = *dataplane, .networks = networks, .resolver = resolver, .now_ms = now_ms}),
+      vips(networks,
+           {.add = [this](const InterfaceAddress& address) { return netlink.add_address(address); },
+            .remove =
+                [this](const InterfaceAddress& address) { return netlink.remove_address(address); },
+            .announce = [this](PortIndex port, const IpAddr& vip) { announce(port, vip); }}),
+      checker(io, [this](const CheckTarget& target, bool passed, const std::string& reason) {
+        controller.on_check(target, passed, reason);
+      }) {
+  controller.set_on_change([this] { after_change(); });
+}
+
+Status Director::Impl::start() {
+  LB_TRY_ASSIGN(ReloadReport report, controller.start());
+  log_report("start", report);
+  read_neighbours();
+  settle();
+  save();
+  api = std::make_unique<ApiServer>(
+      io, std::move(api_listener), controller.config().control.socket,
+      [this](const ApiRequest& request) { return on_request(request); });
+  wait_for_events();
+  wait_for_tick();
+  wait_for_signal();
+  return {};
+}
+
+void Director::Impl::stop() {
+  notify_systemd("STOPPING=1");
+  api.reset();
+  checker.set_targets({});
+  vips.remove_all();
+  if (saved_revision != controller.registry().saved_revision()) save();
+  events.release();  // netlink owns the descriptor
+}
+
+void Director::Impl::wait_for_events() {
+  events.async_wait(asio::posix::stream_descriptor::wait_read,
+                    [this](boost::system::error_code error) {
+                      if (error) return;
+                      on_events();
+                      wait_for_events();
+                    });
+}
+
+void Director::Impl::wait_for_tick() {
+  timer.expires_after(kTick);
+  timer.async_wait([this](boost::system::error_code error) {
+    if (error) return;
+    on_tick();
+    wait_for_tick();
+  });
+}
+
+void Director::Impl::wait_for_signal() {
+  signals.async_wait([this](boost::system::error_code error, int signal) {
+    if (error) return;
+    if (signal == SIGHUP) {
+      reload();
+      wait_for_signal();
+      return;
+    }
+    spdlog::info("stopping ({})", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+    io.stop();
+  });
+}
+
+void Director::Impl::on_events() {
+  auto waiting = netlink.read_events();
+  if (!waiting) {
+    spdlog::error("{}", waiting.error().message);
+    return;
+  }
+  for (const NetlinkEvent& event : *waiting) {
+    std::visit([this](const auto& one) { on_event(one); }, event);
+  }
+  settle();
+}
+
+void Director::Impl::on_event(const LinkChanged& event) {
+  Networks::Change change = networks.on_link(event.link);
+  if (!change.links) return;
+  spdlog::info("port {}: link {}, MAC {}, MTU {}", networks.port(*change.port).interface,
+               event.link.up ? "up" : "down", event.link.mac.to_string(), event.link.mtu);
+  dataplane->link_changed(*change.port, event.link.up);
+  if (event.link.up) vips.announce_again(*change.port);
+  vips_moved = true;
+}
+
+void Director::Impl::on_event(const LinkGone& event) {
+  Networks::Change change = networks.on_link_gone(event.ifindex);
+  if (!change.port) return;
+  spdlog::error("port {}: the interface is gone; restart lbd when it is back",
+                networks.port(*change.port).interface);
+  dataplane->link_changed(*change.port, std::nullopt);
+}
+
+void Director::Impl::on_event(const AddressChanged& event) {
+  if (networks.on_address(event.address, event.gone).addresses) vips_moved = true;
+}
+
+void Director::Impl::on_event(const NeighbourChanged& event) {
+  if (auto port = networks.find(event.entry.ifindex)) {
+    resolver.on_kernel_entry(*port, event.entry, event.gone, now_ms());
+  }
+}
+
+void Director::Impl::on_event(const EventsLost&) {
+  spdlog::warn("netlink lost events; reading links, addresses and neighbours again");
+  std::vector<bool> were_up;
+  for (const Networks::Port& port : networks.ports())
+    were_up.push_back(port.exists && port.link.up);
+  if (Status read = read_networks(netlink, networks); !read) {
+    spdlog::error("{}", read.error().message);
+    return;
+  }
+  for (std::size_t i = 0; i < were_up.size(); ++i) {
+    const Networks::Port& port = networks.ports()[i];
+    std::optional<bool> up = port.exists ? std::optional(port.link.up) : std::nullopt;
+    if (up.value_or(false) != were_up[i]) dataplane->link_changed(static_cast<PortIndex>(i), up);
+  }
+  vips_moved = true;
+  read_neighbours();
+}
+
+void Director::Impl::on_tick() {
+  controller.tick();
+  dataplane->reclaim();
+  if (++ticks % kTicksPerSecond == 0) {
+    resolver.tick(now_ms());
+    vips.tick();
+    if (saved_revision != controller.registry().saved_revision()) save();
+  }
+  settle();
+}
+
+void Director::Impl::reload() {
+  notify_systemd_reloading();
+  auto report = controller.reload();
+  if (!report) {
+    spdlog::error("reload refused, nothing has changed: {}", report.error().message);
+  } else {
+    spdlog::info("reloaded: {} changes", report->changed.size());
+    log_report("reload", *report);
+    save();
+  }
+  notify_systemd("READY=1");
+}
+
+void Director::Impl::after_change() {
+  checker.set_targets(controller.checks());
+  vips.apply(controller.registry().vips());
+}
+
+void Director::Impl::settle() {
+  if (std::exchange(vips_moved, false)) vips.apply(controller.registry().vips());
+  Status done = controller.refresh();
+  std::string error = done ? std::string{} : done.error().message;
+  if (error != publish_error && !error.empty()) spdlog::error("not published: {}", error);
+  publish_error = std::move(error);
+}
+
+void Director::Impl::save() {
+  const std::string& path = controller.config().control.state;
+  saved_revision = controller.registry().saved_revision();
+  Status done = save_state(path, controller.state());
+  std::string error = done ? std::string{} : done.error().message;
+  if (error != save_error && !error.empty()) {
+    spdlog::error("run-time changes will not survive a restart: {}", error);
+  }
+  save_error = std::move(error);
+}
+
+void Director::Impl::read_neighbours() {
+  auto entries = netlink.neighbours();
+  if (!entries) {
+    spdlog::error("{}", entries.error().message);
+    return;
+  }
+  for (const NeighbourEntry& entry : *entries) {
+    on_event(NeighbourChanged{.entry = entry, .gone = false});
+  }
+}
+
+void Director::Impl::probe(const NeighbourTarget& target) {
+  if (target.vlan != 0) {
+    tagged.probe(target);
+    return;
+  }
+  const Networks::Port& port = networks.port(target.port);
+  if (!port.exists) return;
+  if (Status sent = netlink.probe(port.link.ifindex, target.address); !sent) {
+    spdlog::debug("probe of {}: {}", target.address.to_string(), sent.error().message);
+  }
+}
+
+std::optional<NeighbourEntry> Director::Impl::look_up(const NeighbourTarget& target) {
+  const Networks::Port& port = networks.port(target.port);
+  if (!port.exists) return std::nullopt;
+  return netlink.neighbour(port.link.ifindex, target.address).value_or(std::nullopt);
+}
+
+void Director::Impl::announce(PortIndex index, const IpAddr& vip) {
+  const Networks::Port& port = networks.port(index);
+  if (!port.exists || !port.link.up) return;
+  auto socket = PacketSocket::sender(port.link.ifindex);
+  Status sent = {};
+  if (!socket) {
+    sent = std::unexpected(socket.error());
+  } else {
+    sent = socket->send(announce_frame(port.link.mac, vip, 0));
+  }
+  if (!sent) spdlog::warn("VIP {}: not announced: {}", vip.to_string(), sent.error().message);
+}
+
+ApiResponse Director::Impl::on_request(const ApiRequest& request) {
+  ApiResponse answer = router.handle(request);
+  if (request.method != "GET") {
+    spdlog::info("API: {} {}: {}", request.method, request.target, answer.status);
+    // What was answered with success survives a crash from here on.
+    if (saved_revision != controller.registry().saved_revision()) save();
+  }
+  return answer;
+}
+
+Director::Director(Parts parts) : impl_(std::make_unique<Impl>(std::move(parts))) {}
+
+Director::~Director() { impl_->stop(); }
+
+Status Director::start() { return impl_->start(); }
+
+void Director::run() { impl_->io.run(); }
+
+}  // namespace lb
