@@ -250,4 +250,21 @@ HealthMemory Registry::health_memory() const {
   return memory;
 }
 
+Registry::Checkpoint Registry::checkpoint() const {
+  return {services_,       service_slots_, rs_slots_, revision_,
+          saved_revision_, file_,          restored_, restored_health_};
+}
+
+void Registry::roll_back(Checkpoint checkpoint) {
+  services_ = std::move(checkpoint.services);
+  service_slots_ = std::move(checkpoint.service_slots);
+  rs_slots_ = std::move(checkpoint.rs_slots);
+  revision_ = checkpoint.revision;
+  saved_revision_ = checkpoint.saved_revision;
+  file_ = std::move(checkpoint.file);
+  restored_ = std::move(checkpoint.restored);
+  restored_health_ = std::move(checkpoint.restored_health);
+  reindex();
+}
+
 }  // namespace lb

@@ -104,6 +104,12 @@ class Registry {
   [[nodiscard]] Overlay overlay() const { return make_overlay(file_, services_); }
   [[nodiscard]] HealthMemory health_memory() const;
 
+  /// All that a change can touch, to undo one that could not be published.
+  struct Checkpoint;
+  [[nodiscard]] Checkpoint checkpoint() const;
+  /// Everything is as it was at the checkpoint, ids and revisions included.
+  void roll_back(Checkpoint checkpoint);
+
  private:
   Status check_on_link(const IpAddr& address, const RsSettings& settings) const;
   Status check_sorry_on_link(const std::optional<SorrySettings>& now,
@@ -127,6 +133,15 @@ class Registry {
   std::optional<Overlay> restored_;
   HealthMemory restored_health_;
   OnLink on_link_;
+};
+
+struct Registry::Checkpoint {
+  ServiceMap services;
+  SlotPool service_slots, rs_slots;
+  std::uint64_t revision, saved_revision;
+  FileServices file;
+  std::optional<Overlay> restored;
+  HealthMemory restored_health;
 };
 
 }  // namespace lb
