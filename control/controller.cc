@@ -1,0 +1,270 @@
+// SPDX-License-Identifier: Apache-2.0
+// Controller: change, publish, or roll back.
+#include "control/controller.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "dataplane/base/log.h"
+
+namespace lb {
+namespace {
+
+RegistryLimits limits_of(const Config& config) {
+  return {.services_max = config.dataplane.services_max,
+          .rs_max = config.dataplane.rs_max,
+          .ports = config.port_names()};
+}
+
+bool same_ports(const std::vector<EgressPort>& a, const std::vector<EgressPort>& b) {
+  return std::ranges::equal(a, b, [](const EgressPort& x, const EgressPort& y) {
+    return x.mac == y.mac && x.mtu == y.mtu && x.up == y.up;
+  });
+}
+
+/// A table or map that is full is the command's fault, not the environment's.
+Error as_refusal(Error error) {
+  int code = error.code.value();
+  bool full = code == E2BIG || code == ENOSPC;
+  if (full && error.code.category() == std::system_category()) error.code = Refusal::TableFull;
+  return error;
+}
+
+}  // namespace
+
+Controller::Controller(Config config, std::string config_path, State state, Parts parts)
+    : config_(std::move(config)),
+      config_path_(std::move(config_path)),
+      keys_(state.keys),
+      parts_(std::move(parts)),
+      registry_(limits_of(config_)),
+      builder_(state.keys, config_.decrement_ttl),
+      stats_(parts_.dataplane.counters()),
+      health_([this](const IpAddr& rs) { return parts_.networks.kernel_reaches(rs); }),
+      started_ms_(parts_.now_ms()) {
+  registry_.restore(std::move(state.overlay), std::move(state.health));
+  registry_.set_on_link([this](const IpAddr& rs, const RsSettings& settings) -> Status {
+    auto egress = parts_.networks.egress_of(rs, settings.port, settings.vlan);
+    if (!egress) return refuse(Refusal::NotOnLink, std::move(egress).error().message);
+    return {};
+  });
+}
+
+Result<ReloadReport> Controller::start() {
+  ReloadReport report;
+  LB_TRY(change([&]() -> Status {
+    LB_TRY_ASSIGN(report, registry_.load(config_.services, parts_.now_ms()));
+    return {};
+  }));
+  return report;
+}
+
+Status Controller::change(const std::function<Status()>& operation) {
+  Registry::Checkpoint before = registry_.checkpoint();
+  LB_TRY(operation());
+  follow();
+  if (Status published = publish(); !published) {
+    registry_.roll_back(std::move(before));
+    follow();
+    next_hops_ = resolve_next_hops();
+    stats_.follow(registry_);
+    return std::unexpected(as_refusal(std::move(published).error()));
+  }
+  if (on_change_) on_change_();
+  return {};
+}
+
+void Controller::follow() { checks_ = health_.follow(registry_, parts_.now_ms()); }
+
+Status Controller::publish() {
+  stats_.follow(registry_);
+  next_hops_ = resolve_next_hops();
+  ports_ = egress_ports();
+  LB_TRY_ASSIGN(auto table, builder_.build(registry_, next_hops_, ports_));
+  LB_TRY_ASSIGN(generation_, parts_.dataplane.publish(std::move(table)));
+  published_revision_ = registry_.revision();
+  return {};
+}
+
+Status Controller::refresh() {
+  bool registry_moved = published_revision_ != registry_.revision();
+  if (!registry_moved && same_ports(ports_, egress_ports()) && next_hops_ == resolve_next_hops()) {
+    return {};
+  }
+  LB_TRY(publish());
+  if (registry_moved && on_change_) on_change_();
+  return {};
+}
+
+NextHops Controller::resolve_next_hops() {
+  NextHops hops;
+  std::vector<NeighbourTarget> targets;
+  std::vector<std::pair<NextHopKey, NeighbourTarget>> placed;
+  for (const auto& [key, needs_mac] : next_hops_needed(registry_)) {
+    auto egress = parts_.networks.egress_of(key.address, key.port, key.vlan);
+    if (!egress) continue;  // its network has gone; a manual MAC may still serve
+    NeighbourTarget target{.address = key.address, .port = *egress, .vlan = key.vlan};
+    if (needs_mac) targets.push_back(target);
+    placed.emplace_back(key, target);
+  }
+  parts_.resolver.set_targets(targets, parts_.now_ms());
+  for (const auto& [key, target] : placed) {
+    hops[key] = NextHop{.mac = parts_.resolver.mac(target), .egress = target.port};
+  }
+  return hops;
+}
+
+std::vector<EgressPort> Controller::egress_ports() const {
+  std::vector<EgressPort> ports;
+  for (const Networks::Port& port : parts_.networks.ports()) {
+    ports.push_back(
+        {.mac = port.link.mac, .mtu = port.link.mtu, .up = port.exists && port.link.up});
+  }
+  return ports;
+}
+
+Status Controller::add_service(const AddServiceRequest& request) {
+  return change([&] { return registry_.add_service(request.address, request.settings); });
+}
+
+Status Controller::set_service(const ServiceAddr& service, const ServicePatch& patch) {
+  return change([&] { return registry_.set_service(service, patch); });
+}
+
+Status Controller::del_service(const ServiceAddr& service) {
+  return change([&] { return registry_.del_service(service); });
+}
+
+Status Controller::add_rs(const ServiceAddr& service, const AddRsRequest& request) {
+  return change([&] { return registry_.add_rs(service, request.address, request.settings); });
+}
+
+Status Controller::set_rs(const ServiceAddr& service, const IpAddr& rs, const RsPatch& patch) {
+  return change([&] { return registry_.set_rs(service, rs, patch); });
+}
+
+Status Controller::del_rs(const ServiceAddr& service, const IpAddr& rs) {
+  return change([&] { return registry_.del_rs(service, rs); });
+}
+
+Status Controller::drain_rs(const ServiceAddr& service, const IpAddr& rs,
+                            std::uint64_t timeout_ms) {
+  return change([&] { return registry_.drain_rs(service, rs, timeout_ms, parts_.now_ms()); });
+}
+
+Result<ReloadReport> Controller::reload() {
+  LB_TRY_ASSIGN(Config next, Config::load(config_path_));
+  std::vector<std::string> fixed = restart_only_changes(config_, next);
+  if (!fixed.empty()) {
+    std::string keys;
+    for (const std::string& key : fixed) keys += (keys.empty() ? "" : ", ") + key;
+    return refuse(
+        Refusal::BadConfig,
+        config_path_ + ": " + keys + " cannot change while lbd runs; restart lbd, or put it back");
+  }
+  ReloadReport report;
+  builder_.set_decrement_ttl(next.decrement_ttl);
+  Status done = change([&]() -> Status {
+    LB_TRY_ASSIGN(report, registry_.load(next.services, parts_.now_ms()));
+    return {};
+  });
+  if (!done) {
+    builder_.set_decrement_ttl(config_.decrement_ttl);
+    return std::unexpected(std::move(done).error());
+  }
+  config_ = std::move(next);
+  return report;
+}
+
+Status Controller::set_panic(bool on) {
+  LB_TRY(parts_.dataplane.set_panic(on));
+  spdlog::warn("panic is {}", on ? "on: every packet goes to the kernel" : "off");
+  return {};
+}
+
+void Controller::on_check(const CheckTarget& target, bool passed, const std::string& reason) {
+  if (!health_.result(registry_, target, passed, reason, parts_.now_ms())) return;
+  if (Status done = refresh(); !done) {
+    spdlog::error("a health change is not published yet: {}", done.error().message);
+  }
+}
+
+void Controller::tick() {
+  auto ended = registry_.finish_drains(
+      parts_.now_ms(), [this](std::uint32_t slot) { return stats_.flows_of_slot(slot); });
+  for (const DrainEnd& end : ended) {
+    spdlog::info("real server {} of {} is drained and removed; {} flows were left",
+                 end.real_server.to_string(), end.service.to_string(), end.flows_left);
+  }
+  if (!ended.empty()) {
+    follow();
+    if (Status done = refresh(); !done) {
+      spdlog::error("a drain is not published yet: {}", done.error().message);
+    }
+  }
+  for (std::uint32_t slot : parts_.dataplane.take_resolve_requests()) {
+    Registry::RsRef ref = registry_.rs_at_slot(slot);
+    if (ref.address == nullptr) continue;
+    NextHopKey key{.address = *ref.address, .vlan = 0, .port = {}};
+    if (ref.entry != nullptr) {
+      key = next_hop_key(*ref.address, ref.entry->settings);
+    } else if (auto service = registry_.service(*ref.service);
+               service && (*service)->settings.sorry) {
+      key = next_hop_key(*(*service)->settings.sorry);
+    }
+    auto egress = parts_.networks.egress_of(key.address, key.port, key.vlan);
+    if (!egress) continue;
+    parts_.resolver.request({.address = key.address, .port = *egress, .vlan = key.vlan},
+                            parts_.now_ms());
+  }
+}
+
+State Controller::state() const {
+  return {.keys = keys_, .overlay = registry_.overlay(), .health = registry_.health_memory()};
+}
+
+ViewInput Controller::view() const {
+  return {
+      .registry = registry_, .stats = stats_, .next_hops = next_hops_, .now_ms = parts_.now_ms()};
+}
+
+VersionInfo Controller::version() const {
+  return {.pid = ::getpid(),
+          .uptime_s = (parts_.now_ms() - started_ms_) / 1000,
+          .generation = generation_,
+          .config = config_path_};
+}
+
+std::vector<NeighbourInfo> Controller::neighbours() const {
+  std::vector<NeighbourInfo> rows;
+  for (const NeighbourView& view : parts_.resolver.list(parts_.now_ms())) {
+    rows.push_back({.real_server = view.target.address,
+                    .interface = parts_.networks.port(view.target.port).interface,
+                    .mac = view.mac,
+                    .state = view.state,
+                    .manual = false,
+                    .age_ms = view.age_ms});
+  }
+  std::set<std::pair<IpAddr, MacAddr>> manual;
+  auto add_manual = [&](const NextHopKey& key, const std::optional<MacAddr>& mac) {
+    if (!mac || !manual.emplace(key.address, *mac).second) return;
+    NextHop hop = next_hop_of(key, mac, next_hops_, registry_.limits().ports);
+    rows.push_back({.real_server = key.address,
+                    .interface = parts_.networks.port(hop.egress).interface,
+                    .mac = mac,
+                    .state = "manual",
+                    .manual = true,
+                    .age_ms = 0});
+  };
+  for (const auto& [address, service] : registry_.services()) {
+    for (const auto& [rs, entry] : service.real_servers) {
+      add_manual(next_hop_key(rs, entry.settings), entry.settings.mac);
+    }
+    if (const auto& sorry = service.settings.sorry) add_manual(next_hop_key(*sorry), sorry->mac);
+  }
+  return rows;
+}
+
+}  // namespace lb
