@@ -24,11 +24,11 @@ class LoadView {
   std::span<const Counters* const> workers_;
 };
 
-/// Cursor of rr and wrr for one service on one worker; survives generations.
+/// Cursor of rr and wrr for one service on one worker; survives generations. A fresh one starts at
+/// a random place.
 struct SchedulerState {
   ServiceId service = ServiceId::None;  ///< a new incarnation starts anew
   std::uint32_t cursor = 0;
-  std::int64_t current_weight = 0;
 };
 
 /// All that pick() may look at.

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <map>
+#include <numeric>
 #include <utility>
 
 #include "dataplane/table/service_check.h"
@@ -66,6 +67,7 @@ Result<std::unique_ptr<ServiceTable>> ServiceTable::build(ServiceTableSpec spec)
   table->decrement_ttl_ = spec.decrement_ttl;
   table->rs_by_slot_ = by_slot(table->real_servers_, kNone);
   table->service_by_slot_ = by_slot(table->services_, kNone);
+  table->plan_weights();
   table->build_index();
   const std::size_t entries = table->vip_map_entries().size();
   if (entries > LB_VIP_ENTRIES_MAX) {
@@ -75,6 +77,28 @@ Result<std::unique_ptr<ServiceTable>> ServiceTable::build(ServiceTableSpec spec)
                                    LB_VIP_ENTRIES_MAX));
   }
   return table;
+}
+
+void ServiceTable::plan_weights() {
+  for (Service& service : services_) {
+    WrrPlan plan{.unit = 0};
+    std::uint64_t sum = 0;
+    for (const RealServer& rs : real_servers(service)) {
+      if (!rs.up || rs.weight == 0) continue;
+      plan.unit = std::gcd(plan.unit, rs.weight);
+      sum += rs.weight;
+    }
+    if (sum == 0) {
+      service.wrr = {};
+      continue;
+    }
+    static_assert(std::uint64_t{kRsLimit} * kWeightMax <= 0xffffffff, "cycle fits");
+    plan.cycle = static_cast<std::uint32_t>(sum / plan.unit);
+    // Near the golden section, steps of one stride fall apart as evenly as steps can.
+    plan.stride = static_cast<std::uint32_t>(static_cast<double>(plan.cycle) * 0.6180339887);
+    while (std::gcd(plan.stride, plan.cycle) != 1) ++plan.stride;
+    service.wrr = plan;
+  }
 }
 
 void ServiceTable::build_index() {

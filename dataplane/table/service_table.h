@@ -71,6 +71,13 @@ struct LookupArray {
   std::vector<std::uint16_t> slots;
 };
 
+/// One cycle of a service's weights, in units of their greatest common divisor.
+struct WrrPlan {
+  std::uint32_t unit = 1;
+  std::uint32_t cycle = 0;   ///< sum of the candidates' weights / unit; 0: there is no candidate
+  std::uint32_t stride = 1;  ///< coprime to cycle
+};
+
 /// REQUIRES of the builder: `mac` is unicast and not zero when has_mac.
 struct RealServer {
   // Hot:
@@ -97,7 +104,8 @@ struct Service {
       kNoSorry;  ///< index of the sorry RS into real_servers(), outside of the range above
   std::uint64_t hash_key = 0;  ///< secret of the hashed schedulers
   std::shared_ptr<const LookupArray>
-      lookup;  ///< of hashed schedulers with at least one candidate; else null
+      lookup;   ///< of hashed schedulers with at least one candidate; else null
+  WrrPlan wrr;  ///< filled by ServiceTable::build from the real servers that are up
   Timeouts timeouts;
   // Cold:
   ServiceAddr address;
@@ -186,6 +194,7 @@ class ServiceTable {
   };
   ServiceTable() = default;
   void build_index();
+  void plan_weights();
   [[nodiscard]] const Service* find_range(std::uint32_t group, std::uint16_t port) const noexcept;
 
   ServiceIndex index_;
