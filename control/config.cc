@@ -14,6 +14,8 @@
 #include "control/config_services.h"
 #include "control/tree_reader.h"
 #include "dataplane/base/fd.h"
+#include "dataplane/io/sizing.h"
+#include "dataplane/worker.h"
 
 namespace lb {
 namespace {
@@ -116,6 +118,14 @@ void read_ports(const std::vector<const Tree*>& tables, Problems& problems, Conf
   }
 }
 
+/// Rings and frames that do not fit together.
+void check_rings(const Tree& tree, Problems& problems, const DataplaneConfig& dataplane) {
+  auto sizes = ring_sizes(dataplane, static_cast<std::uint32_t>(dataplane.ports.size()));
+  if (sizes) return;
+  const TreeEntry* table = tree.find("dataplane");
+  problems.add(table != nullptr ? table->value.place : Place{}, "dataplane", sizes.error().message);
+}
+
 }  // namespace
 
 Result<Config> Config::parse(std::string_view text, const std::string& filename, ConfigKeys* keys) {
@@ -135,12 +145,12 @@ Result<Config> Config::parse(std::string_view text, const std::string& filename,
                  "no [[port]]: lbd needs one interface at least (write [[port]] and "
                  "interface = \"eth0\" below it)");
   }
-  constexpr std::size_t kPortsMax = 16;
   if (ports.size() > kPortsMax) {
     problems.add(ports[kPortsMax]->place, "port", fmt::format("more than {} ports", kPortsMax));
     ports.resize(kPortsMax);
   }
   read_ports(ports, problems, config);
+  if (problems.empty()) check_rings(tree, problems, config.dataplane);
   RegistryLimits limits{config.dataplane.services_max, config.dataplane.rs_max,
                         config.port_names()};
   config.services = read_services(reader.tables("service"), limits, problems);

@@ -62,8 +62,9 @@ struct Config {
   [[nodiscard]] std::size_t real_server_count() const;
 };
 
-/// Which keys of [control], [dataplane] and [[port]] differ: they cannot change while lbd runs.
-/// Empty: none.
+/// The keys of [control], [dataplane] and [[port]] that differ and cannot change while lbd runs
+/// (all but log_level and decrement_ttl), with both values: "dataplane.batch (64 -> 32)". Empty:
+/// none.
 [[nodiscard]] std::vector<std::string> restart_only_changes(const Config& running,
                                                             const Config& next);
 

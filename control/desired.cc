@@ -49,7 +49,7 @@ Status check_ports(ServiceMap& services, const ServiceAddr& address) {
   std::uint32_t ranges = 0;
   each_of_vip(services, address.vip, [&](const ServiceAddr& other, const ServiceEntry&) {
     if (ports_clash(address, other)) clash = other;
-    if (other.proto == address.proto && other.is_range()) ++ranges;
+    if (other.proto == address.proto && other.is_range() && !other.is_any_port()) ++ranges;
   });
   if (clash && *clash == address) {
     return refuse(Refusal::Exists,
@@ -60,7 +60,7 @@ Status check_ports(ServiceMap& services, const ServiceAddr& address) {
     return refuse(Refusal::Clash, fmt::format("the ports of {} overlap those of {}",
                                               address.to_string(), clash->to_string()));
   }
-  if (address.is_range() && ranges >= LB_PORT_RANGES_MAX) {
+  if (address.is_range() && !address.is_any_port() && ranges >= LB_PORT_RANGES_MAX) {
     return refuse(Refusal::TableFull,
                   fmt::format("{} has {} port ranges for {} already, and more are not possible",
                               address.vip.to_string(), ranges, proto_name(address.proto)));

@@ -10,32 +10,20 @@
 #include <string_view>
 
 #include "dataplane/counters.h"
+#include "dataplane/io/sizing.h"
+#include "dataplane/table/flow_table.h"
 #include "dataplane/table/service_table.h"
 
 namespace lb {
 namespace {
 
-// The flow tables' ceilings (FlowTable): bytes a flow at three quarters load.
-constexpr std::uint64_t kFlow4Bytes = 64;
-constexpr std::uint64_t kFlow6Bytes = 96;
 constexpr std::uint64_t kFragmentBytes = 64;
-constexpr std::uint64_t kRingEntries = 2048;    // what a ring has when the config says 0
-constexpr std::uint64_t kDescriptorBytes = 16;  // RX and TX; FILL and COMPLETION have 8
+constexpr std::uint64_t kDescriptorBytes = 16;  // RX and TX
+constexpr std::uint64_t kFrameBytes = 8;        // FILL and COMPLETION
 
-std::uint64_t or_default(std::uint32_t configured) {
-  return configured != 0 ? configured : kRingEntries;
-}
-
-std::uint64_t ring_bytes(const DataplaneConfig& config) {
-  return (or_default(config.rx_ring) + or_default(config.tx_ring)) * kDescriptorBytes +
-         (or_default(config.fill_ring) + or_default(config.completion_ring)) * kDescriptorBytes / 2;
-}
-
-std::uint64_t frames_of(const DataplaneConfig& config) {
-  if (config.frames != 0) return config.frames;
-  std::uint64_t per_port = or_default(config.fill_ring) + or_default(config.rx_ring) +
-                           or_default(config.tx_ring) + or_default(config.completion_ring);
-  return per_port * std::max<std::size_t>(1, config.ports.size());
+std::uint64_t ring_bytes(const RingSizes& sizes) {
+  return std::uint64_t{sizes.rx + sizes.tx} * kDescriptorBytes +
+         std::uint64_t{sizes.fill + sizes.completion} * kFrameBytes;
 }
 
 std::uint64_t lookup_bytes(const Config& config) {
@@ -59,14 +47,16 @@ std::uint64_t MemoryPlan::total_bytes() const {
 MemoryPlan plan_memory(const Config& config, std::uint32_t workers) {
   const DataplaneConfig& dataplane = config.dataplane;
   const PipelineOptions& path = dataplane.path;
+  auto ports = static_cast<std::uint32_t>(std::max<std::size_t>(1, dataplane.ports.size()));
+  RingSizes sizes = ring_sizes(dataplane, ports).value_or(RingSizes{});  // Config::parse checked it
   MemoryPlan plan;
   plan.workers = workers;
   plan.items = {
-      {"flow tables IPv4", workers * path.flows_max * kFlow4Bytes},
-      {"flow tables IPv6", workers * path.flows_max_v6 * kFlow6Bytes},
-      {"fragments", workers * path.fragments_max * kFragmentBytes},
-      {"packet frames", workers * frames_of(dataplane) * dataplane.frame_bytes},
-      {"rings", workers * std::max<std::size_t>(1, dataplane.ports.size()) * ring_bytes(dataplane)},
+      {"flow tables IPv4", workers * FlowTable<FlowKey4>::memory_bytes_for(path.flows_max)},
+      {"flow tables IPv6", workers * FlowTable<FlowKey6>::memory_bytes_for(path.flows_max_v6)},
+      {"fragments", std::uint64_t{workers} * path.fragments_max * kFragmentBytes},
+      {"packet frames", workers * sizes.umem_bytes()},
+      {"rings", std::uint64_t{workers} * ports * ring_bytes(sizes)},
       {"counters", workers * (dataplane.services_max * sizeof(ServiceCounters) +
                               dataplane.rs_max * sizeof(RsCounters) + sizeof(Counters))},
       {"lookup arrays", lookup_bytes(config)},

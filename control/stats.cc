@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/stats.h"
 
-#include <algorithm>
+#include <cstddef>
 
 #include "dataplane/table/service_table.h"
 
@@ -20,6 +20,8 @@ const std::array<WorkerField, kWorkerFields> kWorkerCounterFields{{
     LB_FIELD(kicks),
     LB_FIELD(kick_retries),
     LB_FIELD(fill_starved),
+    LB_FIELD(tx_stalls),
+    LB_FIELD(frames_refused),
     LB_FIELD(flows_new),
     LB_FIELD(flows_expired),
     LB_FIELD(flows_evicted_idle),
@@ -34,8 +36,7 @@ const std::array<WorkerField, kWorkerFields> kWorkerCounterFields{{
     LB_FIELD(fragments_held),
 }};
 #undef LB_FIELD
-static_assert(sizeof(WorkerCounters) ==
-                  (((kWorkerFields + kDropReasons) * sizeof(Counter) + 63) / 64) * 64,
+static_assert(offsetof(WorkerCounters, drops) == kWorkerFields * sizeof(Counter),
               "a field of WorkerCounters has no name here");
 
 namespace {

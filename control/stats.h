@@ -30,7 +30,7 @@ struct WorkerField {
   std::string_view name;
   Counter WorkerCounters::* member;
 };
-inline constexpr std::size_t kWorkerFields = 23;
+inline constexpr std::size_t kWorkerFields = 25;
 extern const std::array<WorkerField, kWorkerFields> kWorkerCounterFields;
 
 class Stats {
