@@ -37,7 +37,9 @@ const CLI::App* innermost(const CLI::App& app) {
 
 std::string full_name(const CLI::App* app) {
   std::string name;
-  for (; app->get_parent() != nullptr; app = app->get_parent()) name = " " + app->get_name() + name;
+  for (; app->get_parent() != nullptr; app = app->get_parent()) {
+    name.insert(0, " " + app->get_name());
+  }
   return "lbctl" + name;
 }
 

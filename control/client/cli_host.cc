@@ -109,7 +109,8 @@ void add_host_commands(CLI::App& app, Chosen& chosen) {
   reset_command->add_flag("-n,--dry-run", options->dry_run, "say what would be removed");
   reset_command->add_flag("--force", options->force, "although an lbd answers on the socket");
   reset_command->footer(
-      "Addresses are known by lbd's mark (ip address show proto 83; Linux 5.18 and later).\n"
+      "VIP addresses are known by the mark that lbd gives them (IFA_PROTO 83, Linux 5.18 and "
+      "later).\n"
       "\n"
       "Examples:\n"
       "  lbctl reset --dry-run\n"

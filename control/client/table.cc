@@ -51,6 +51,7 @@ void Table::row(std::vector<Cell> cells) {
 
 std::string Table::render(bool colour) const {
   std::vector<std::size_t> widths;
+  widths.reserve(columns_.size());
   for (std::size_t i = 0; i < columns_.size(); ++i) {
     std::size_t width = display_width(columns_[i].title);
     for (const auto& row : rows_) width = std::max(width, display_width(row[i].text));
@@ -71,6 +72,7 @@ std::string Table::render(bool colour) const {
     out += text + "\n";
   };
   std::vector<Cell> titles;
+  titles.reserve(columns_.size());
   for (const auto& column : columns_) titles.emplace_back(column.title, Tone::Dim);
   line([&](std::size_t i) -> const Cell& { return titles[i]; });
   for (const auto& row : rows_) line([&](std::size_t i) -> const Cell& { return row[i]; });
