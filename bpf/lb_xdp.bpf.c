@@ -166,6 +166,9 @@ static __always_inline int transport(struct xdp_md *ctx, struct packet *p,
 
 	if (p->proto == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 		return icmp(ctx, p, vip);
+	/* An IPv6 fragment may carry further extension headers first: only the worker knows. */
+	if (v6 && p->later_fragment)
+		return redirect(ctx);
 	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP && p->proto != IPPROTO_SCTP)
 		return unmatched(ctx, vip);
 	if (p->later_fragment)
