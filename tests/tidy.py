@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """clang-tidy over every source of a build, both cores, remembering what was clean.
 
-A source is looked at again when it, a header of ours that it includes, or .clang-tidy changed. The memory is
-build/tidy-clean, one empty file a clean state.
+A source is looked at again when it, a header of ours that it includes, or .clang-tidy changed. The memory is a
+folder of empty files beside ccache's, one a clean state; those not met for a month go.
 """
 import concurrent.futures
 import hashlib
 import json
 import os
 import subprocess
+import time
 
-MEMORY = "build/tidy-clean"
+MEMORY = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sluice-tidy")
+FORGET_SECONDS = 30 * 86400
 
 
 def sources(build):
@@ -48,6 +50,7 @@ def state(path, files):
 
 def look(build, path, mark):
     if os.path.exists(mark):
+        os.utime(mark)
         return None
     command = ["clang-tidy-19", "--quiet", "-p", build, path]
     if path.startswith("tests/"):  # the analyzer takes most of the time and finds GoogleTest
@@ -63,6 +66,9 @@ def look(build, path, mark):
 def check(build):
     """(path, complaints or None) for every source."""
     os.makedirs(MEMORY, exist_ok=True)
+    for name in os.listdir(MEMORY):
+        if os.stat(f"{MEMORY}/{name}").st_mtime < time.time() - FORGET_SECONDS:
+            os.unlink(f"{MEMORY}/{name}")
     known = dependencies(build)
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         jobs = [(path, pool.submit(look, build, path, f"{MEMORY}/{state(path, known.get(path, []))}"))
