@@ -82,20 +82,20 @@ Status Engine::choose_copy_mode() {
 }
 
 Status Engine::make_unit(WorkerIndex index, const RingSizes& sizes) {
-  LB_TRY_ASSIGN(auto memory, FrameMemory::map(sizes.umem_bytes(), config_.hugepages));
-  auto unit = std::make_unique<Unit>(std::move(memory), sizes, config_);
+  LB_TRY_ASSIGN(auto umem, Umem::map(sizes.umem_bytes(), config_.hugepages));
+  auto unit = std::make_unique<Unit>(std::move(umem), sizes, config_);
   LB_TRY(open_sockets(index, sizes, *unit));
   LB_TRY_ASSIGN(unit->path, Pipeline::create(index, config_.path, unit->counters, resolve_));
-  unit->worker = std::make_unique<Worker<XskEnds>>(
-      WorkerSetup<XskEnds, Pipeline>{.index = index,
-                                     .batch = config_.batch,
-                                     .ends = *unit->ends,
-                                     .pool = unit->pool,
-                                     .memory = unit->memory.data(),
-                                     .path = *unit->path,
-                                     .tables = tables_,
-                                     .counters = unit->counters,
-                                     .links = links_});
+  unit->worker =
+      std::make_unique<Worker<XskEnds>>(WorkerSetup<XskEnds, Pipeline>{.index = index,
+                                                                       .batch = config_.batch,
+                                                                       .ends = *unit->ends,
+                                                                       .pool = unit->pool,
+                                                                       .memory = unit->umem.data(),
+                                                                       .path = *unit->path,
+                                                                       .tables = tables_,
+                                                                       .counters = unit->counters,
+                                                                       .links = links_});
   peers_.pipelines.push_back(unit->path.get());
   peers_.counters.push_back(&unit->counters);
   units_.push_back(std::move(unit));
@@ -104,6 +104,7 @@ Status Engine::make_unit(WorkerIndex index, const RingSizes& sizes) {
 
 Status Engine::open_sockets(WorkerIndex index, const RingSizes& sizes, Unit& unit) {
   std::vector<std::unique_ptr<XskSocket>> sockets;
+  sockets.reserve(ports_.size());
   for (const auto& port : ports_) {
     XskOptions options;
     options.interface = port->interface();
@@ -116,7 +117,7 @@ Status Engine::open_sockets(WorkerIndex index, const RingSizes& sizes, Unit& uni
     options.zero_copy = zero_copy_;
     options.need_wakeup = config_.need_wakeup;
     options.busy_poll_us = config_.busy_poll_us;
-    LB_TRY_ASSIGN(auto socket, XskSocket::open(options, unit.memory, unit.umem, unit.pool));
+    LB_TRY_ASSIGN(auto socket, XskSocket::open(options, unit.umem, unit.pool));
     sockets.push_back(std::move(socket));
   }
   unit.ends = std::make_unique<XskEnds>(std::move(sockets));
@@ -125,6 +126,7 @@ Status Engine::open_sockets(WorkerIndex index, const RingSizes& sizes, Unit& uni
 
 Status Engine::make_thread(WorkerIndex index, Unit& unit) {
   std::vector<int> fds;
+  fds.reserve(ports_.size());
   for (std::uint32_t port = 0; port < unit.ends->ports(); ++port) {
     fds.push_back(unit.ends->socket(port).fd());
   }

@@ -51,14 +51,13 @@ class Engine final : public Dataplane {
   /// One worker and what only it works on, in the order of dependence: destroyed from the bottom
   /// up.
   struct Unit {
-    Unit(FrameMemory pages, const RingSizes& sizes, const DataplaneConfig& config)
-        : memory(std::move(pages)),
+    Unit(Umem frames, const RingSizes& sizes, const DataplaneConfig& config)
+        : umem(std::move(frames)),
           pool(sizes.frames, sizes.frame_bytes),
           counters(config.services_max, config.rs_max) {}
-    FrameMemory memory;
+    Umem umem;
     FramePool pool;
     Counters counters;
-    std::unique_ptr<Umem> umem;
     std::unique_ptr<XskEnds> ends;
     std::unique_ptr<Pipeline> path;
     std::unique_ptr<Worker<XskEnds>> worker;

@@ -31,7 +31,7 @@ std::vector<WorkerInfo> Engine::workers() const {
     info.frames_free = gauges.frames_free.load(std::memory_order_relaxed);
     TickMs heartbeat = gauges.heartbeat.load(std::memory_order_relaxed);
     info.last_step_ms = static_cast<std::uint32_t>(std::max(0, ms_since(tick_ms_now(), heartbeat)));
-    info.hugepages = unit.memory.hugepages();
+    info.hugepages = unit.umem.hugepages();
     info.flows4 = unit.path->flows4().size();
     info.flows6 = unit.path->flows6().size();
     for (std::uint32_t port = 0; port < unit.ends->ports(); ++port) {

@@ -2,6 +2,8 @@
 // Engine: what control asks of it while it runs.
 #include <fmt/format.h>
 
+#include <tuple>
+
 #include "dataplane/io/engine.h"
 
 namespace lb {
@@ -42,8 +44,8 @@ Status Engine::put_vips(const VipEntries& entries) {
 /// is reported).
 void Engine::restore_vips(const VipMapChange& done) {
   auto& program = ports_.front()->program();
-  for (const auto& entry : done.put) (void)program.delete_vip(entry.key);
-  (void)put_vips(vips_);
+  for (const auto& entry : done.put) std::ignore = program.delete_vip(entry.key);
+  std::ignore = put_vips(vips_);
 }
 
 void Engine::wake_all() noexcept {
@@ -54,7 +56,7 @@ Status Engine::set_panic(bool on) {
   for (auto& port : ports_) {
     auto set = port->program().set_panic(on);
     if (set) continue;
-    for (auto& other : ports_) (void)other->program().set_panic(panic_);
+    for (auto& other : ports_) std::ignore = other->program().set_panic(panic_);
     return fail_in("interface " + port->interface(), std::move(set).error());
   }
   panic_ = on;

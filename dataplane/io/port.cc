@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <tuple>
 
 namespace lb {
 
@@ -40,7 +41,7 @@ Status Port::attach(XdpMode mode, bool replace_foreign) {
 Port::~Port() {
   program_.detach();
   // Best effort: the interface may be gone by now.
-  if (restore_vlan_stripping_) (void)set_strips_vlan(interface_, true);
+  if (restore_vlan_stripping_) std::ignore = set_strips_vlan(interface_, true);
 }
 
 PortInfo Port::info() const {

@@ -1,55 +1,42 @@
 // SPDX-License-Identifier: Apache-2.0
-// FrameMemory: the pages of a worker's frames. Umem: the same registered with the kernel; one a
-// worker, shared by its sockets on every port, so that a frame received on one is transmitted on
-// another without a copy. Control's thread makes and destroys them; a Umem must outlive its
-// sockets.
+// Umem: the memory of a worker's frames. Registered with the kernel through the worker's first
+// socket and shared by its sockets on every port, so that a frame received on one port is
+// transmitted on another without a copy. Control's thread makes and destroys it; the kernel keeps
+// its own hold on the pages, but the worker's pointers need it alive.
 #pragma once
-
-#include <xdp/xsk.h>
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 
 #include "dataplane/base/result.h"
 
 namespace lb {
 
-/// Anonymous memory, taken at once. Move-only.
-class FrameMemory {
+class Umem {
  public:
-  /// Huge pages if wanted and to be had, else normal pages. Errors: ENOMEM.
-  [[nodiscard]] static Result<FrameMemory> map(std::size_t bytes, bool want_hugepages);
-  FrameMemory(FrameMemory&& other) noexcept;
-  FrameMemory& operator=(FrameMemory&& other) noexcept;
-  ~FrameMemory();
+  /// Takes the memory at once: huge pages if wanted and to be had, else normal pages. Errors:
+  /// ENOMEM.
+  [[nodiscard]] static Result<Umem> map(std::size_t bytes, bool want_hugepages);
+  Umem(Umem&& other) noexcept;
+  Umem& operator=(Umem&& other) noexcept;
+  ~Umem();
+
+  /// Registers the memory through an AF_XDP socket. Errors: ENOBUFS (memory limit) and others, in
+  /// words.
+  [[nodiscard]] Status register_with(int socket_fd, std::uint32_t frame_bytes);
+  /// The socket that it is registered with, -1 before: the others name it when they bind.
+  [[nodiscard]] int socket_fd() const noexcept { return socket_fd_; }
+
   [[nodiscard]] std::uint8_t* data() const noexcept { return data_; }
   [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
   [[nodiscard]] bool hugepages() const noexcept { return hugepages_; }
 
  private:
-  FrameMemory() = default;
+  Umem() = default;
   std::uint8_t* data_ = nullptr;
   std::size_t bytes_ = 0;
+  int socket_fd_ = -1;
   bool hugepages_ = false;
-};
-
-/// The registration. The first socket's FILL and COMPLETION rings are made with it (that is how the
-/// kernel and libxdp have it), so they are the caller's and must outlive the Umem.
-class Umem {
- public:
-  /// Errors: EAFNOSUPPORT (kernel without AF_XDP), EPERM, ENOBUFS (memory limit), in words.
-  [[nodiscard]] static Result<std::unique_ptr<Umem>> create(
-      const FrameMemory& memory, std::uint32_t frame_bytes, std::uint32_t fill_ring,
-      std::uint32_t completion_ring, xsk_ring_prod& fill, xsk_ring_cons& completion);
-  Umem(const Umem&) = delete;
-  Umem& operator=(const Umem&) = delete;
-  ~Umem();
-  [[nodiscard]] xsk_umem* get() const noexcept { return umem_; }
-
- private:
-  explicit Umem(xsk_umem* umem) noexcept : umem_(umem) {}
-  xsk_umem* umem_;
 };
 
 }  // namespace lb

@@ -54,7 +54,7 @@ class WorkerThread {
 
   template <class W>
   void run(W& worker) noexcept {
-    std::uint64_t spin_until = 0;
+    std::uint64_t spin_until = kNoSpin;
     while (!stopping_.load(std::memory_order_acquire)) {
       if (worker.step(tick_ms_now())) {
         spin_until = 0;

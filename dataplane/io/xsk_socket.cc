@@ -2,6 +2,7 @@
 #include "dataplane/io/xsk_socket.h"
 
 #include <fmt/format.h>
+#include <net/if.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -23,30 +24,34 @@ constexpr int kSendBufferBytes = 4 << 20;
 constexpr int kBindTries = 100;
 constexpr std::chrono::milliseconds kBindPause{10};
 
-std::unexpected<Error> bind_error(int error, const XskOptions& options) {
-  auto where = fmt::format("queue {} of {}", options.queue, options.interface);
+std::string where(const XskOptions& options) {
+  return fmt::format("queue {} of {}", options.queue, options.interface);
+}
+
+std::unexpected<Error> socket_error(int error, const XskOptions& options) {
+  auto place = where(options);
   switch (error) {
     case EBUSY:
-      return fail(error, where + " already has an AF_XDP socket: is another lbd running?");
+      return fail(error, place + " already has an AF_XDP socket: is another lbd running?");
     case EOPNOTSUPP:
     case EPROTONOSUPPORT:
       return fail(error,
-                  fmt::format("{} has no {}AF_XDP", where, options.zero_copy ? "zero-copy " : ""));
+                  fmt::format("{} has no {}AF_XDP", place, options.zero_copy ? "zero-copy " : ""));
     case EAFNOSUPPORT:
       return fail(error, "this kernel has no AF_XDP (CONFIG_XDP_SOCKETS)");
     case EPERM:
-      return fail(error, where +
+      return fail(error, place +
                              ": no permission for AF_XDP sockets: run as root, or with "
                              "CAP_NET_RAW, CAP_NET_ADMIN and CAP_BPF");
     case ENODEV:
-      return fail(error, fmt::format("{}: no such interface", where));
+      return fail(error, fmt::format("{}: no such interface", place));
     case ENETDOWN:
-      return fail(error, fmt::format("{}: the interface is down: ip link set dev {} up", where,
+      return fail(error, fmt::format("{}: the interface is down: ip link set dev {} up", place,
                                      options.interface));
     case EINVAL:
-      return fail(error, where + ": no such queue, or it does not take an AF_XDP socket");
+      return fail(error, place + ": no such queue, or it does not take an AF_XDP socket");
     default:
-      return fail_errno(error, where + ": AF_XDP socket");
+      return fail_errno(error, place + ": AF_XDP socket");
   }
 }
 
@@ -81,59 +86,71 @@ void add_statistics(int fd, SocketStats& sum) {
 
 }  // namespace
 
-Result<std::unique_ptr<XskSocket>> XskSocket::open(const XskOptions& options,
-                                                   const FrameMemory& memory,
-                                                   std::unique_ptr<Umem>& umem, FramePool& pool) {
-  std::unique_ptr<XskSocket> socket(new XskSocket(options));
-  bool first = umem == nullptr;
-  auto bound = socket->bind(memory, umem, pool);
-  if (!bound) {
-    socket->tx_socket_.reset();
-    socket->rx_socket_.reset();
-    if (first) umem.reset();  // it holds this socket's rings
-    return std::unexpected(std::move(bound).error());
+Result<std::unique_ptr<XskSocket>> XskSocket::open(const XskOptions& options, Umem& umem,
+                                                   FramePool& pool) {
+  std::unique_ptr<XskSocket> xsk(new XskSocket(options));
+  xsk->rx_socket_.reset(socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
+  if (!xsk->rx_socket_) return socket_error(errno, options);
+  if (options.separate_tx && !options.zero_copy) {
+    xsk->tx_socket_.reset(socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0));
+    if (!xsk->tx_socket_) return socket_error(errno, options);
   }
-  return socket;
+  xsk->tx_fd_ = xsk->tx_socket_ ? xsk->tx_socket_.get() : xsk->rx_socket_.get();
+  if (auto made = xsk->make_rings(umem, pool); !made) {
+    return fail_in(where(options), std::move(made).error());
+  }
+  LB_TRY(xsk->bind(umem));
+  LB_TRY(xsk->tune());
+  return xsk;
 }
 
-Status XskSocket::bind(const FrameMemory& memory, std::unique_ptr<Umem>& umem, FramePool& pool) {
-  bool first = umem == nullptr;
-  if (first) {
-    LB_TRY_ASSIGN(umem, Umem::create(memory, options_.frame_bytes, options_.fill_ring,
-                                     options_.completion_ring, fill_, completion_));
-    fill_from(pool);
-  }
-  bool separate = options_.separate_tx && !options_.zero_copy;
-  LB_TRY_ASSIGN(rx_socket_, bind_half(umem->get(), &rx_, separate ? nullptr : &tx_));
-  if (!first) fill_from(pool);  // libxdp makes these rings within the bind
-  if (separate) {
-    LB_TRY_ASSIGN(tx_socket_, bind_half(umem->get(), nullptr, &tx_));
-  }
-  return tune();
+Status XskSocket::make_rings(Umem& umem, FramePool& pool) {
+  if (umem.socket_fd() < 0) LB_TRY(umem.register_with(fd(), options_.frame_bytes));
+  LB_TRY_ASSIGN(auto fill, make_fill_ring(fd(), options_.fill_ring));
+  LB_TRY_ASSIGN(auto completion, make_completion_ring(fd(), options_.completion_ring));
+  LB_TRY_ASSIGN(auto rx, make_rx_ring(fd(), options_.rx_ring));
+  LB_TRY_ASSIGN(auto tx, make_tx_ring(tx_fd_, options_.tx_ring));
+  fill_ = fill.ring;
+  completion_ = completion.ring;
+  rx_ = rx.ring;
+  tx_ = tx.ring;
+  fill_memory_ = std::move(fill.mapping);
+  completion_memory_ = std::move(completion.mapping);
+  rx_memory_ = std::move(rx.mapping);
+  tx_memory_ = std::move(tx.mapping);
+  fill_from(pool);
+  return {};
 }
 
-Result<XskSocket::Handle> XskSocket::bind_half(xsk_umem* umem, xsk_ring_cons* rx,
-                                               xsk_ring_prod* tx) {
-  xsk_socket_config config{};
-  config.rx_size = options_.rx_ring;
-  config.tx_size = options_.tx_ring;
-  config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
-  config.bind_flags = static_cast<__u16>((options_.zero_copy ? XDP_ZEROCOPY : XDP_COPY) |
-                                         (options_.need_wakeup ? XDP_USE_NEED_WAKEUP : 0));
-  int error = 0;
+Status XskSocket::bind(const Umem& umem) {
+  LB_TRY(bind_one(fd(), umem.socket_fd() == fd() ? -1 : umem.socket_fd()));
+  if (tx_socket_) return bind_one(tx_fd_, fd());
+  return {};
+}
+
+Status XskSocket::bind_one(int socket_fd, int shared_fd) {
+  sockaddr_xdp address{};
+  address.sxdp_family = AF_XDP;
+  address.sxdp_ifindex = if_nametoindex(options_.interface.c_str());
+  address.sxdp_queue_id = options_.queue;
+  if (shared_fd >= 0) {  // mode and wakeups are those of the socket that is shared with
+    address.sxdp_flags = XDP_SHARED_UMEM;
+    address.sxdp_shared_umem_fd = static_cast<__u32>(shared_fd);
+  } else {
+    address.sxdp_flags = static_cast<__u16>((options_.zero_copy ? XDP_ZEROCOPY : XDP_COPY) |
+                                            (options_.need_wakeup ? XDP_USE_NEED_WAKEUP : 0));
+  }
   for (int i = 0; i < kBindTries; ++i) {
     if (i != 0) std::this_thread::sleep_for(kBindPause);
-    xsk_socket* socket = nullptr;
-    error = -xsk_socket__create_shared(&socket, options_.interface.c_str(), options_.queue, umem,
-                                       rx, tx, &fill_, &completion_, &config);
-    if (error == 0) return Handle(socket);
-    if (error != EBUSY) break;
+    if (::bind(socket_fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+      return {};
+    }
+    if (errno != EBUSY) break;
   }
-  return bind_error(error, options_);
+  return socket_error(errno, options_);
 }
 
 Status XskSocket::tune() {
-  tx_fd_ = xsk_socket__fd(tx_socket_ ? tx_socket_.get() : rx_socket_.get());
   xdp_options in_force{};
   socklen_t bytes = sizeof in_force;
   if (getsockopt(fd(), SOL_XDP, XDP_OPTIONS, &in_force, &bytes) == 0) {
@@ -193,19 +210,16 @@ Kick XskSocket::kick() noexcept {
 std::string why_no_zero_copy(const std::string& interface, std::uint32_t frame_bytes) {
   constexpr std::uint32_t kRing = 64;
   constexpr std::uint32_t kFrames = 4 * kRing;
-  auto memory = FrameMemory::map(static_cast<std::size_t>(kFrames) * frame_bytes, false);
-  if (!memory) return memory.error().message;
+  auto umem = Umem::map(static_cast<std::size_t>(kFrames) * frame_bytes, false);
+  if (!umem) return umem.error().message;
   FramePool pool(kFrames, frame_bytes);
-  std::unique_ptr<Umem> umem;
   XskOptions options;
   options.interface = interface;
   options.frame_bytes = frame_bytes;
   options.rx_ring = options.tx_ring = options.fill_ring = options.completion_ring = kRing;
   options.zero_copy = true;
-  auto socket = XskSocket::open(options, *memory, umem, pool);
-  std::string reason = socket ? "" : std::move(socket.error().message);
-  if (socket) socket->reset();
-  return reason;
+  auto socket = XskSocket::open(options, *umem, pool);
+  return socket ? "" : std::move(socket.error().message);
 }
 
 }  // namespace lb

@@ -5,18 +5,17 @@
 // worker that owns it alone.
 #pragma once
 
-#include <xdp/xsk.h>
-
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
+#include <vector>
 
 #include "dataplane/base/fd.h"
 #include "dataplane/base/result.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/frame_pool.h"
 #include "dataplane/io/umem.h"
+#include "dataplane/io/xsk_ring.h"
 #include "dataplane/worker.h"
 
 namespace lb {
@@ -37,20 +36,17 @@ struct XskOptions {
 
 class XskSocket {
  public:
-  /// Opens and binds. FILL holds frames of `pool` before the first packet can come (for the
-  /// worker's first socket before the bind). `umem` is made by the worker's first socket and shared
-  /// by the others. Errors: EBUSY (queue taken), EOPNOTSUPP (zero-copy), EAFNOSUPPORT, EPERM,
-  /// EINVAL, in words.
+  /// Opens and binds. FILL holds frames of `pool` before the bind. The worker's first socket
+  /// registers `umem`, the others share it. Errors: EBUSY (queue taken), EOPNOTSUPP (zero-copy),
+  /// EAFNOSUPPORT, EPERM, EINVAL, in words.
   [[nodiscard]] static Result<std::unique_ptr<XskSocket>> open(const XskOptions& options,
-                                                               const FrameMemory& memory,
-                                                               std::unique_ptr<Umem>& umem,
-                                                               FramePool& pool);
+                                                               Umem& umem, FramePool& pool);
   XskSocket(const XskSocket&) = delete;
   XskSocket& operator=(const XskSocket&) = delete;
   ~XskSocket() = default;
 
   /// The receiving socket: for the XSKMAP, for poll, for statistics.
-  [[nodiscard]] int fd() const noexcept { return xsk_socket__fd(rx_socket_.get()); }
+  [[nodiscard]] int fd() const noexcept { return rx_socket_.get(); }
   [[nodiscard]] bool zero_copy() const noexcept { return zero_copy_; }
   /// Any thread. The transmitting half's counters are added.
   [[nodiscard]] SocketStats stats() const;
@@ -107,18 +103,14 @@ class XskSocket {
   [[nodiscard]] Kick kick() noexcept;
 
  private:
-  struct Close {
-    void operator()(xsk_socket* socket) const noexcept { xsk_socket__delete(socket); }
-  };
-  using Handle = std::unique_ptr<xsk_socket, Close>;
   explicit XskSocket(const XskOptions& options) : options_(options) {}
-  [[nodiscard]] Status bind(const FrameMemory& memory, std::unique_ptr<Umem>& umem,
-                            FramePool& pool);
-  [[nodiscard]] Result<Handle> bind_half(xsk_umem* umem, xsk_ring_cons* rx, xsk_ring_prod* tx);
+  [[nodiscard]] Status make_rings(Umem& umem, FramePool& pool);
+  [[nodiscard]] Status bind(const Umem& umem);
+  [[nodiscard]] Status bind_one(int fd, int shared_fd);
   [[nodiscard]] Status tune();
   void fill_from(FramePool& pool) noexcept;
 
-  // Hot (libxdp keeps pointers to the rings, so this never moves):
+  // Hot:
   xsk_ring_cons rx_{};
   xsk_ring_prod tx_{};
   xsk_ring_prod fill_{};
@@ -127,10 +119,11 @@ class XskSocket {
   bool zero_copy_ = false;
   bool need_wakeup_ = true;
   bool busy_poll_ = false;
-  // Cold, in the order of dependence (sockets go before the rings they use):
+  // Cold:
   XskOptions options_;
-  Handle rx_socket_;
-  Handle tx_socket_;  ///< null: rx_socket_ transmits
+  Fd rx_socket_;
+  Fd tx_socket_;  ///< none: rx_socket_ transmits
+  RingMapping rx_memory_, tx_memory_, fill_memory_, completion_memory_;
 };
 
 /// The ends of a Worker over real sockets, by port.
