@@ -55,4 +55,24 @@ static_assert(sizeof(FlowKey6) == 40);
                        ports_raw(key.client_port, key.vip_port), key.proto, &secret);
 }
 
+/// Hash of the client's address alone (source hash), and of the VIP alone (destination hash).
+[[nodiscard]] inline std::uint64_t client_hash(const FlowKey4& key,
+                                               const lb_hash_key& secret) noexcept {
+  return lb_hash_flow4(key.client.raw(), 0, 0, 0, &secret);
+}
+[[nodiscard]] inline std::uint64_t vip_hash(const FlowKey4& key,
+                                            const lb_hash_key& secret) noexcept {
+  return lb_hash_flow4(0, key.vip.raw(), 0, 0, &secret);
+}
+[[nodiscard]] inline std::uint64_t client_hash(const FlowKey6& key,
+                                               const lb_hash_key& secret) noexcept {
+  const __u64 none[2] = {};
+  return lb_hash_flow6(reinterpret_cast<const __u64*>(key.client), none, 0, 0, &secret);
+}
+[[nodiscard]] inline std::uint64_t vip_hash(const FlowKey6& key,
+                                            const lb_hash_key& secret) noexcept {
+  const __u64 none[2] = {};
+  return lb_hash_flow6(none, reinterpret_cast<const __u64*>(key.vip), 0, 0, &secret);
+}
+
 }  // namespace lb
