@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pipeline: the facade over PipelineCore with the real tables.
+#include "dataplane/pipeline.h"
+
+#include <fmt/format.h>
+#include <sys/random.h>
+
+#include <new>
+
+#include "dataplane/pipeline_core.h"
+
+namespace lb {
+namespace {
+
+constexpr std::uint32_t kFragmentsMax = 1U << 20;
+constexpr std::uint32_t kFragmentTimeoutMaxMs = 60'000;
+
+Status check(const PipelineOptions& options) {
+  if (options.held_max > kBatchMax) {
+    return fail(EINVAL, fmt::format("held_max {} is over {}", options.held_max, kBatchMax));
+  }
+  if (options.fragments_max == 0 || options.fragments_max > kFragmentsMax) {
+    return fail(EINVAL, fmt::format("fragments_max {} is not within 1..{}", options.fragments_max,
+                                    kFragmentsMax));
+  }
+  if (options.fragment_timeout_ms > kFragmentTimeoutMaxMs) {
+    return fail(EINVAL, fmt::format("fragment_timeout_ms {} is over {}",
+                                    options.fragment_timeout_ms, kFragmentTimeoutMaxMs));
+  }
+  return {};
+}
+
+}  // namespace
+
+struct Pipeline::Impl : PipelineCore<FlowTables> {
+  using PipelineCore::PipelineCore;
+};
+
+Pipeline::Pipeline() = default;
+Pipeline::~Pipeline() = default;
+
+Result<std::unique_ptr<Pipeline>> Pipeline::create(WorkerIndex index,
+                                                   const PipelineOptions& options,
+                                                   Counters& counters, ResolveRequests& resolve) {
+  LB_TRY(check(options));
+  auto flows4 = FlowTable<FlowKey4>::create(options.flows_max);
+  if (!flows4) return fail_in("flows_max", flows4.error());
+  auto flows6 = FlowTable<FlowKey6>::create(options.flows_max_v6);
+  if (!flows6) return fail_in("flows_max_v6", flows6.error());
+  lb_hash_key secret{};
+  if (getrandom(&secret, sizeof secret, 0) != sizeof secret) return fail_errno(errno, "getrandom");
+  try {
+    std::unique_ptr<Pipeline> pipeline(new Pipeline);
+    pipeline->impl_ = std::make_unique<Impl>(options, secret, counters, resolve, std::move(*flows4),
+                                             std::move(*flows6));
+    return pipeline;
+  } catch (const std::bad_alloc&) {
+    return fail(ENOMEM, fmt::format("worker {}: no memory for its fragments", raw(index)));
+  }
+}
+
+void Pipeline::set_peers(const PipelinePeers& peers) noexcept {
+  std::vector<const PipelineCore<FlowTables>*> cores;
+  cores.reserve(peers.pipelines.size());
+  for (const Pipeline* peer : peers.pipelines) {
+    cores.push_back(peer == nullptr ? nullptr : peer->impl_.get());
+  }
+  impl_->set_peers(cores, peers.counters);
+}
+
+void Pipeline::process(std::span<Packet> packets, TickMs now, const ServiceTable& table,
+                       BatchOut& out) noexcept {
+  impl_->process(packets, now, table, out);
+}
+void Pipeline::maintain(TickMs now, const ServiceTable& table, BatchOut& out) noexcept {
+  impl_->maintain(now, table, out);
+}
+std::uint32_t Pipeline::held() const noexcept { return impl_->held(); }
+void Pipeline::release_held(BatchOut& out) noexcept { impl_->release_held(out); }
+const FlowTable<FlowKey4>& Pipeline::flows4() const noexcept { return impl_->flows4(); }
+const FlowTable<FlowKey6>& Pipeline::flows6() const noexcept { return impl_->flows6(); }
+std::size_t Pipeline::memory_bytes() const noexcept { return impl_->memory_bytes(); }
+
+}  // namespace lb
