@@ -284,7 +284,7 @@ TYPED_TEST(FlowTableOf, SweepVisitsEachFlowOnceATurnAndErasesWhatItIsTold) {
 /// Fills to flows_max, then replaces a random flow many times over: the load stays at three
 /// quarters while the buckets grow as uneven as they ever will.
 TEST(FlowTable, EvictsFewerThanOneLivingFlowIn10000AtFlowsMax) {
-  const std::uint32_t flows_max = 120000;
+  const std::uint32_t flows_max = 60000;
   auto table = *FlowTable<FlowKey4>::create(flows_max);
   std::mt19937_64 random(42);
   std::vector<std::uint32_t> living;

@@ -54,8 +54,8 @@ TYPED_TEST_SUITE(FlowTableThreads, Keys);
 
 TYPED_TEST(FlowTableThreads, ReadersGetWholeEntriesOrNone) {
   using Table = FlowTable<TypeParam>;
-  auto table = *Table::create(200);
-  constexpr std::uint32_t kKeys = 400;
+  auto table = *Table::create(12);
+  constexpr std::uint32_t kKeys = 24;
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> hits{0}, torn{0};
   auto by_key = [&](std::uint64_t seed) {

@@ -240,7 +240,7 @@ TEST(ServiceTable, FindsAsALinearSearchDoes) {
                           std::to_string(1 + random() % 4));
   };
   constexpr Proto kProtos[] = {Proto::Tcp, Proto::Udp, Proto::Sctp};
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 100; ++round) {
     SpecBuilder builder;
     const auto services = random() % 60;
     for (std::uint64_t i = 0; i < services; ++i) {
