@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <bit>
+#include <cstddef>
 #include <random>
 #include <thread>
 #include <vector>
@@ -51,6 +53,30 @@ template <class Key>
 class FlowTableThreads : public testing::Test {};
 using Keys = testing::Types<FlowKey4, FlowKey6>;
 TYPED_TEST_SUITE(FlowTableThreads, Keys);
+
+TYPED_TEST(FlowTableThreads, ACopyOfAnEntryIsWhole) {
+  using Entry = FlowEntry<TypeParam>;
+  alignas(64) std::byte memory[sizeof(Entry)] = {};
+  auto& entry = *reinterpret_cast<Entry*>(memory);
+  entry.write(Entry::words_of(key_of<TypeParam>(1)), data_of(1, 0, 0));
+  std::atomic<std::uint64_t> copies{0}, torn{0};
+  std::atomic<bool> stop{false};
+  std::thread reader([&] {
+    typename Entry::KeyWords key;
+    FlowData flow;
+    while (!stop.load(std::memory_order_relaxed)) {
+      if (!entry.copy(key, flow)) continue;
+      copies.fetch_add(1, std::memory_order_relaxed);
+      if (!is_whole(std::bit_cast<TypeParam>(key), flow)) torn.fetch_add(1);
+    }
+  });
+  for (std::uint32_t n = 1; n < 1000000 || (copies.load() < 1000 && n < 100000000); ++n) {
+    entry.write(Entry::words_of(key_of<TypeParam>(n)), data_of(n, n % kVersions, n));
+  }
+  stop = true;
+  reader.join();
+  EXPECT_EQ(torn.load(), 0U) << "of " << copies.load();
+}
 
 TYPED_TEST(FlowTableThreads, ReadersGetWholeEntriesOrNone) {
   using Table = FlowTable<TypeParam>;
