@@ -1,0 +1,396 @@
+// SPDX-License-Identifier: Apache-2.0
+// Engine on veths of a private network namespace, with a table made by hand: forwarding, links that
+// go down and come back, interfaces that are deleted, errors at start, and nothing left behind by a
+// thousand starts and ends.
+#include "dataplane/io/engine.h"
+
+#include <bpf/bpf.h>
+#include <dirent.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/capability.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <fstream>
+#include <set>
+
+#include "tests/support/packet_builder.h"
+#include "tests/support/private_net.h"
+
+namespace lb {
+namespace {
+
+using test::Bytes;
+using test::eventually;
+using test::PacketBuilder;
+using test::PrivateNet;
+using test::RawEnd;
+
+const MacAddr kRsMac = test::mac("02:00:00:00:00:54");
+const MacAddr kClientMac = test::mac("02:00:00:00:00:01");
+
+DataplaneConfig small_config(std::vector<std::string> interfaces) {
+  DataplaneConfig config;
+  for (auto& name : interfaces) config.ports.push_back({std::move(name)});
+  config.path.flows_max = 4096;
+  config.path.flows_max_v6 = 4096;
+  config.path.fragments_max = 64;
+  config.services_max = 16;
+  config.rs_max = 16;
+  return config;
+}
+
+/// One UDP service on 192.0.2.10:53 with one RS behind `egress`.
+std::unique_ptr<ServiceTable> one_service(const Engine& engine, std::uint32_t egress,
+                                          bool with_service = true) {
+  ServiceTableSpec spec;
+  spec.flow_key = {1, 2};
+  for (const auto& port : engine.ports()) spec.ports.push_back({port.mac, port.mtu, true});
+  if (with_service) {
+    RealServer rs;
+    rs.id = make_rs_id(0, 1);
+    rs.mac = kRsMac;
+    rs.has_mac = rs.up = true;
+    rs.weight = 1;
+    rs.egress = static_cast<PortIndex>(egress);
+    rs.address = test::ip("192.0.2.54");
+    spec.real_servers = {rs};
+    Service service;
+    service.id = make_service_id(0, 1);
+    service.rs_count = 1;
+    service.address = *ServiceAddr::parse("192.0.2.10:53/udp");
+    spec.services = {service};
+    spec.vips = {{.address = test::ip("192.0.2.10")}};
+  }
+  auto table = ServiceTable::build(std::move(spec));
+  EXPECT_TRUE(table) << table.error().message;
+  return std::move(*table);
+}
+
+class EngineRun : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (!net_.valid()) GTEST_SKIP() << "no network namespace: needs CAP_SYS_ADMIN";
+    ASSERT_TRUE(PrivateNet::veth("d0", "c0"));
+    ASSERT_TRUE(PrivateNet::veth("d1", "c1"));
+  }
+  void start(DataplaneConfig config) {
+    auto started = Engine::start(config);
+    ASSERT_TRUE(started) << started.error().message;
+    engine_ = std::move(*started);
+  }
+  void publish(std::uint32_t egress) {
+    auto published = engine_->publish(one_service(*engine_, egress));
+    ASSERT_TRUE(published) << published.error().message;
+  }
+  /// A client's datagram to the VIP, by way of the director's port 0.
+  Bytes query(std::uint16_t client_port) const {
+    return PacketBuilder("198.51.100.7", "192.0.2.10")
+        .ethernet(engine_->ports()[0].mac, kClientMac)
+        .udp(client_port, 53)
+        .payload(32)
+        .build();
+  }
+  static bool is_for_rs(const Bytes& frame) {
+    return frame.size() >= 34 &&
+           std::equal(kRsMac.bytes.begin(), kRsMac.bytes.end(), frame.begin());
+  }
+  /// Whether a query sent into `in` comes out of `out`, rewritten.
+  bool goes_through(const RawEnd& in, const RawEnd& out, int limit_ms = 3000) {
+    if (!in.send(query(++client_port_))) return false;
+    return out.receive(is_for_rs, limit_ms).has_value();
+  }
+  std::uint64_t total(Counter WorkerCounters::* counter) const {
+    std::uint64_t sum = 0;
+    for (const auto* counters : engine_->counters()) sum += (counters->worker.*counter).get();
+    return sum;
+  }
+  std::uint64_t drops(DropReason reason) const {
+    std::uint64_t sum = 0;
+    for (const auto* counters : engine_->counters()) {
+      sum += counters->worker.drops[static_cast<std::size_t>(reason)].get();
+    }
+    return sum;
+  }
+  static std::string start_error(const DataplaneConfig& config) {
+    auto started = Engine::start(config);
+    return started ? "" : started.error().message;
+  }
+
+  PrivateNet net_;
+  std::uint16_t client_port_ = 1000;
+  std::unique_ptr<Engine> engine_;
+};
+
+TEST_F(EngineRun, ForwardsOutOfThePortItCameInBy) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
+  ASSERT_NO_FATAL_FAILURE(publish(0));
+  RawEnd client("c0");
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(goes_through(client, client)) << i;
+  EXPECT_EQ(total(&WorkerCounters::tx_packets), 100U);
+  EXPECT_EQ(total(&WorkerCounters::frames_refused), 0U);
+  auto ports = engine_->ports();
+  EXPECT_EQ(ports[0].xdp_redirected, 100U);
+  EXPECT_EQ(ports[0].xdp_mode, "native");
+  EXPECT_EQ(ports[0].copy_mode, "copy");
+  EXPECT_FALSE(ports[0].copy_mode_reason.empty());
+  EXPECT_TRUE(ports[0].up);
+}
+
+TEST_F(EngineRun, ForwardsFromOnePortToTheOther) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
+  ASSERT_NO_FATAL_FAILURE(publish(1));
+  RawEnd client("c0");
+  RawEnd server("c1");
+  for (int i = 0; i < 100; ++i) ASSERT_TRUE(goes_through(client, server)) << i;
+}
+
+TEST_F(EngineRun, ForwardsInGenericMode) {
+  auto config = small_config({"d0"});
+  config.xdp_mode = XdpMode::Generic;
+  ASSERT_NO_FATAL_FAILURE(start(config));
+  ASSERT_NO_FATAL_FAILURE(publish(0));
+  RawEnd client("c0");
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(goes_through(client, client)) << i;
+  EXPECT_EQ(engine_->ports()[0].xdp_mode, "generic");
+}
+
+TEST_F(EngineRun, BurstLargerThanTheRingsLeavesNoFrameBehind) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
+  ASSERT_NO_FATAL_FAILURE(publish(1));
+  RawEnd client("c0");
+  for (int i = 0; i < 5000; ++i) ASSERT_TRUE(client.send(query(static_cast<std::uint16_t>(i + 1))));
+  std::uint32_t at_rest = engine_->workers()[0].frames - 2 * 2048;  // the FILL rings are full
+  EXPECT_TRUE(eventually([&] { return engine_->workers()[0].frames_free == at_rest; }))
+      << engine_->workers()[0].frames_free << " of " << at_rest;
+  EXPECT_GT(total(&WorkerCounters::tx_packets), 0U);
+}
+
+TEST_F(EngineRun, WorkersSleepWithoutTraffic) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
+  ASSERT_TRUE(eventually([&] { return total(&WorkerCounters::sleeps) > 0; }));
+  std::uint64_t steps = total(&WorkerCounters::steps);
+  EXPECT_FALSE(eventually([&] { return total(&WorkerCounters::steps) > steps + 40; },
+                          std::chrono::milliseconds(500)));
+  EXPECT_EQ(engine_->workers()[0].idle, "io_uring");
+  EXPECT_LT(engine_->workers()[0].last_step_ms, 1000U);
+}
+
+TEST_F(EngineRun, SleepingWorkersAdoptAPublishedTable) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
+  ASSERT_NO_FATAL_FAILURE(publish(0));
+  ASSERT_NO_FATAL_FAILURE(publish(0));
+  EXPECT_TRUE(eventually([&] { return engine_->reclaim() == 1; }));
+  EXPECT_EQ(engine_->workers()[0].generation, Generation{2});
+}
+
+TEST_F(EngineRun, RemovedServiceNoLongerReachesTheWorkers) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
+  ASSERT_NO_FATAL_FAILURE(publish(0));
+  RawEnd client("c0");
+  ASSERT_TRUE(goes_through(client, client));
+  ASSERT_TRUE(engine_->publish(one_service(*engine_, 0, false)));
+  EXPECT_FALSE(goes_through(client, client, 50));
+  EXPECT_EQ(total(&WorkerCounters::rx_packets), 1U);
+}
+
+TEST_F(EngineRun, PanicPassesEverythingAndBack) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
+  ASSERT_NO_FATAL_FAILURE(publish(0));
+  RawEnd client("c0");
+  ASSERT_TRUE(engine_->set_panic(true));
+  EXPECT_TRUE(engine_->panic());
+  EXPECT_FALSE(goes_through(client, client, 50));
+  EXPECT_GE(engine_->ports()[0].xdp_panic_passed, 1U);
+  ASSERT_TRUE(engine_->set_panic(false));
+  EXPECT_TRUE(goes_through(client, client));
+}
+
+TEST_F(EngineRun, LinkThatControlSaysDownDropsUntilItIsUpAgain) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
+  ASSERT_NO_FATAL_FAILURE(publish(1));
+  RawEnd client("c0");
+  RawEnd server("c1");
+  engine_->link_changed(PortIndex{1}, false);
+  ASSERT_TRUE(client.send(query(7)));
+  EXPECT_TRUE(eventually([&] { return drops(DropReason::TxLinkDown) == 1; }));
+  engine_->link_changed(PortIndex{1}, true);
+  EXPECT_TRUE(goes_through(client, server));
+}
+
+TEST_F(EngineRun, LinkThatGoesDownUnannouncedRecoversByItself) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
+  ASSERT_NO_FATAL_FAILURE(publish(1));
+  RawEnd client("c0");
+  ASSERT_TRUE(PrivateNet::run("ip link set d1 down"));
+  EXPECT_TRUE(eventually([&] {
+    client.send(query(7));
+    return drops(DropReason::TxLinkDown) > 10;
+  }));
+  EXPECT_FALSE(engine_->ports()[1].up);
+  ASSERT_TRUE(PrivateNet::run("ip link set d1 up"));
+  RawEnd server("c1");
+  EXPECT_TRUE(eventually([&] { return goes_through(client, server, 20); }));
+}
+
+TEST_F(EngineRun, DeletedInterfaceNeitherCrashesNorSpins) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
+  ASSERT_NO_FATAL_FAILURE(publish(1));
+  RawEnd client("c0");
+  RawEnd server("c1");
+  ASSERT_TRUE(goes_through(client, server));
+  ASSERT_TRUE(PrivateNet::run("ip link del d1"));
+  EXPECT_TRUE(eventually([&] {
+    client.send(query(7));
+    return drops(DropReason::TxLinkDown) > 10;
+  }));
+  engine_->link_changed(PortIndex{1}, std::nullopt);
+  engine_->link_changed(PortIndex{1}, true);  // gone is for good
+  EXPECT_FALSE(engine_->ports()[1].up);
+  ASSERT_TRUE(PrivateNet::run("ip link del d0"));
+  (void)poll(nullptr, 0, 50);
+  std::uint64_t steps = total(&WorkerCounters::steps);
+  (void)poll(nullptr, 0, 500);
+  EXPECT_LT(total(&WorkerCounters::steps), steps + 100);
+  EXPECT_EQ(engine_->workers().size(), 1U);
+}
+
+TEST_F(EngineRun, TwoQueuesMakeTwoWorkers) {
+  ASSERT_TRUE(PrivateNet::veth("q0", "p0", 2));
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"q0"})));
+  ASSERT_EQ(engine_->workers().size(), 2U);
+  ASSERT_NO_FATAL_FAILURE(publish(0));
+  RawEnd client("p0");
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(goes_through(client, client)) << i;
+  EXPECT_EQ(total(&WorkerCounters::rx_packets), 20U);
+}
+
+TEST_F(EngineRun, FlowsAreVisibleWhileTheyLive) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
+  ASSERT_NO_FATAL_FAILURE(publish(0));
+  RawEnd client("c0");
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(goes_through(client, client));
+  std::set<std::uint16_t> ports;
+  engine_->visit_flows([&](const FlowInfo& flow) {
+    EXPECT_EQ(flow.client.to_string(), "198.51.100.7");
+    EXPECT_EQ(flow.vip_port, 53);
+    ports.insert(flow.client_port);
+    return true;
+  });
+  EXPECT_EQ(ports.size(), 5U);
+  int visits = 0;
+  engine_->visit_flows([&](const FlowInfo&) { return ++visits < 2; });
+  EXPECT_EQ(visits, 2);
+}
+
+TEST_F(EngineRun, TellsItsBpfObjectsOnce) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
+  int vip_maps = 0;
+  int programs = 0;
+  for (const auto& object : engine_->bpf()) {
+    vip_maps += object.name == "vips" ? 1 : 0;
+    programs += object.kind == "program" ? 1 : 0;
+  }
+  EXPECT_EQ(vip_maps, 1);
+  EXPECT_EQ(programs, 2);
+}
+
+TEST_F(EngineRun, ErrorsAtStartSayWhatToDo) {
+  EXPECT_THAT(start_error(small_config({"nosuch0"})), testing::HasSubstr("no interface nosuch0"));
+  EXPECT_THAT(start_error(small_config({"lo"})), testing::HasSubstr("not an Ethernet interface"));
+  EXPECT_THAT(start_error(small_config({"d0", "d0"})), testing::HasSubstr("configured twice"));
+  EXPECT_THAT(start_error(small_config({})), testing::HasSubstr("0 ports are configured"));
+  ASSERT_TRUE(PrivateNet::veth("q0", "p0", 2));
+  EXPECT_THAT(start_error(small_config({"d0", "q0"})), testing::HasSubstr("ethtool -L q0"));
+  auto config = small_config({"d0"});
+  config.cpus = {4000};
+  EXPECT_THAT(start_error(config), testing::HasSubstr("CPU 4000"));
+  config = small_config({"d0"});
+  config.zero_copy = ZeroCopy::On;
+  EXPECT_THAT(start_error(config), testing::HasSubstr("zero-copy"));
+  // And none of them left anything on the interface.
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
+}
+
+TEST_F(EngineRun, SecondEngineOnTheInterfaceIsRefused) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
+  EXPECT_THAT(start_error(small_config({"d0"})), testing::HasSubstr("another lbd"));
+}
+
+TEST_F(EngineRun, QueueThatIsTakenIsNamed) {
+  auto umem = Umem::map(256 * 2048, false);
+  ASSERT_TRUE(umem);
+  FramePool pool(256, 2048);
+  XskOptions options;
+  options.interface = "d0";
+  options.rx_ring = options.tx_ring = options.fill_ring = options.completion_ring = 64;
+  auto socket = XskSocket::open(options, *umem, pool);
+  ASSERT_TRUE(socket) << socket.error().message;
+  EXPECT_THAT(start_error(small_config({"d0"})),
+              testing::HasSubstr("queue 0 of d0 already has an AF_XDP socket"));
+  socket->reset();
+}
+
+TEST_F(EngineRun, WithoutCapabilitiesItSaysWhichAreMissing) {
+  pid_t child = fork();
+  if (child == 0) {
+    __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
+    __user_cap_data_struct none[2]{};
+    syscall(SYS_capset, &header, none);
+    bool said = start_error(small_config({"d0"})).find("CAP_") != std::string::npos;
+    _exit(said ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+}
+
+int open_fds() {
+  int count = 0;
+  DIR* dir = opendir("/proc/self/fd");
+  while (readdir(dir) != nullptr) ++count;
+  closedir(dir);
+  return count;
+}
+
+long resident_kb() {
+  std::ifstream file("/proc/self/status");
+  for (std::string line; std::getline(file, line);) {
+    if (line.starts_with("VmRSS:")) return std::strtol(line.c_str() + 6, nullptr, 10);
+  }
+  return 0;
+}
+
+TEST_F(EngineRun, AttachAndDetachLeaveNothingBehind) {
+  const int cycles = std::getenv("LB_LONG") != nullptr ? 1000 : 100;
+  auto cycle = [&] {
+    ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
+    ASSERT_NO_FATAL_FAILURE(publish(1));
+    engine_.reset();
+  };
+  for (int i = 0; i < 10; ++i) ASSERT_NO_FATAL_FAILURE(cycle());
+  int fds = open_fds();
+  long resident = resident_kb();
+  for (int i = 0; i < cycles; ++i) ASSERT_NO_FATAL_FAILURE(cycle()) << i;
+  EXPECT_EQ(open_fds(), fds);
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
+  EXPECT_LT(resident_kb(), resident + 2048);
+#endif
+  // What the last engine held is gone from the kernel too.
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
+  auto held = engine_->bpf();
+  engine_.reset();
+  for (const auto& object : held) {
+    auto gone = [&] {
+      Fd fd(object.kind == "map" ? bpf_map_get_fd_by_id(object.id)
+                                 : bpf_prog_get_fd_by_id(object.id));
+      return !fd;
+    };
+    EXPECT_TRUE(eventually(gone)) << object.kind << " " << object.name;
+  }
+}
+
+}  // namespace
+}  // namespace lb
