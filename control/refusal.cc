@@ -13,6 +13,8 @@ struct Row {
   std::string_view word;
 };
 
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+
 Row row_of(Refusal why) {
   switch (why) {
     case Refusal::BadRequest:
@@ -66,10 +68,11 @@ std::unexpected<Error> refuse(Refusal why, std::string message) {
 int http_status(const Error& error) noexcept { return row_of(error).status; }
 std::string_view refusal_word(const Error& error) noexcept { return row_of(error).word; }
 
-std::size_t edit_distance(std::string_view a, std::string_view b) {
+std::size_t edit_distance(std::string_view left, std::string_view right) {
   constexpr std::size_t kMax = 64;
-  a = a.substr(0, kMax);
-  b = b.substr(0, kMax);
+  std::string a(left.substr(0, kMax)), b(right.substr(0, kMax));
+  std::ranges::transform(a, a.begin(), lower);
+  std::ranges::transform(b, b.begin(), lower);
   // Three rows of the Damerau-Levenshtein (optimal string alignment) table.
   std::array<std::array<std::size_t, kMax + 1>, 3> rows{};
   for (std::size_t j = 0; j <= b.size(); ++j) rows[0][j] = j;

@@ -34,8 +34,9 @@ enum class Refusal : int {
 /// The one of `known` nearest to `text` by edit distance, or empty when none is near.
 template <class Range>
 [[nodiscard]] std::string nearest(std::string_view text, const Range& known);
-/// Levenshtein distance with transpositions; bounded by 64 characters of each.
-[[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
+/// Levenshtein distance with transpositions, upper and lower case alike; looks at 64 characters of
+/// each.
+[[nodiscard]] std::size_t edit_distance(std::string_view left, std::string_view right);
 
 template <class Range>
 std::string nearest(std::string_view text, const Range& known) {

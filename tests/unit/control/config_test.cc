@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+// Config: the sample files, every kind of wrong input, and the round trip through the writer.
+#include "control/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
+#include "control/toml_writer.h"
+
+namespace lb {
+namespace {
+
+using testing::HasSubstr;
+
+const std::string kPort = "[[port]]\ninterface = \"eth0\"\n";
+
+std::string read_sample(const std::string& name) {
+  std::ifstream file(std::string(LB_SOURCE_DIR "/configs/") + name);
+  std::stringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+/// The file with all its keys uncommented: "#key = value" has no space after the sign.
+std::string uncomment(const std::string& text) {
+  std::stringstream in(text);
+  std::string out;
+  for (std::string line; std::getline(in, line);) {
+    bool key = line.size() > 1 && line[0] == '#' && line[1] != ' ' &&
+               line.find(" = ") != std::string::npos;
+    out += (key ? line.substr(1) : line) + "\n";
+  }
+  return out;
+}
+
+std::string error_of(const std::string& text) {
+  auto config = Config::parse(text, "lbd.toml");
+  return config ? "" : config.error().message;
+}
+
+TEST(Config, SampleFilesAreGood) {
+  for (const auto& entry : std::filesystem::directory_iterator(LB_SOURCE_DIR "/configs")) {
+    if (entry.path().extension() != ".toml") continue;
+    auto config = Config::load(entry.path());
+    EXPECT_TRUE(config) << config.error().message;
+  }
+}
+
+TEST(Config, LbdTomlHasEveryKeyThatTheParserKnows) {
+  ConfigKeys keys;
+  auto config = Config::parse(uncomment(read_sample("lbd.toml")), "lbd.toml", &keys);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_GT(keys.known.size(), 60U);
+  for (const auto& key : keys.known) EXPECT_TRUE(keys.present.contains(key)) << key;
+}
+
+TEST(Config, LbdTomlCommentsHoldTheDefaults) {
+  auto plain = Config::parse(read_sample("lbd.toml"), "lbd.toml");
+  auto full = Config::parse(uncomment(read_sample("lbd.toml")), "lbd.toml");
+  ASSERT_TRUE(plain && full);
+  EXPECT_EQ(daemon_rows(*plain), daemon_rows(*full));
+  EXPECT_EQ(daemon_rows(*plain), daemon_rows(Config{}));
+  const ServiceAddr& address = full->services.at(0).address;
+  auto settings = ServiceSettings::defaults(address);
+  full->services[0].settings.apply_to(settings);
+  settings.name.clear();  // the three whose default is "none"
+  settings.sorry.reset();
+  EXPECT_EQ(settings, ServiceSettings::defaults(address));
+  RsSettings rs;
+  full->services[0].real_servers.at(0).settings.apply_to(rs);
+  rs.mac.reset();
+  rs.port.clear();
+  EXPECT_EQ(rs, RsSettings{});
+}
+
+TEST(Config, SeedDrHasTheIssuesAddresses) {
+  auto config = Config::load(LB_SOURCE_DIR "/configs/seed-dr.toml");
+  ASSERT_TRUE(config);
+  ASSERT_EQ(config->services.size(), 1U);
+  EXPECT_EQ(config->services[0].address.to_string(), "192.168.1.222:80/tcp");
+  EXPECT_EQ(config->services[0].real_servers.at(0).address.to_string(), "192.168.1.54");
+  EXPECT_EQ(config->real_server_count(), 3U);
+}
+
+TEST(Config, WriterRoundTripsEveryKey) {
+  auto full = Config::parse(uncomment(read_sample("lbd.toml")), "lbd.toml");
+  ASSERT_TRUE(full);
+  full->control.log_level = "debug";
+  full->decrement_ttl = false;
+  full->dataplane.cpus = {0, 3};
+  full->dataplane.path.fragment_timeout_ms = 1500;
+  full->dataplane.xdp_mode = XdpMode::Generic;
+  full->dataplane.zero_copy = ZeroCopy::Off;
+  full->services[0].settings.name = "quote \" backslash \\ \xc3\xa9";
+  auto again = Config::parse(to_toml(*full), "again.toml");
+  ASSERT_TRUE(again) << again.error().message << to_toml(*full);
+  EXPECT_EQ(daemon_rows(*again), daemon_rows(*full));
+  EXPECT_EQ(again->services, full->services);
+  EXPECT_EQ(again->port_names(), full->port_names());
+}
+
+TEST(Config, UnknownKeySuggestsTheNearestAndNamesItsPlace) {
+  auto error =
+      error_of(kPort + "[[service]]\naddress = \"192.0.2.10:80/tcp\"\n  schedular = \"rr\"\n");
+  EXPECT_THAT(
+      error,
+      HasSubstr("lbd.toml:5:3: service: unknown key \"schedular\"; did you mean \"scheduler\"?"));
+}
+
+TEST(Config, CollectsAllErrorsInTheOrderOfTheText) {
+  auto error =
+      error_of("[control]\nlog_level = \"loud\"\n[dataplane]\nbatch = 0\nflows_max = \"many\"\n" +
+               kPort + "[[service]]\naddress = \"192.0.2.10:80/tcp\"\nscheduler = \"wr\"\n");
+  auto at = [&](const char* text) { return error.find(text); };
+  EXPECT_NE(at("lbd.toml:2:"), std::string::npos) << error;
+  EXPECT_LT(at("lbd.toml:2:"), at("lbd.toml:4:"));
+  EXPECT_LT(at("lbd.toml:4:"), at("lbd.toml:5:"));
+  EXPECT_LT(at("lbd.toml:5:"), at("lbd.toml:10:"));
+  EXPECT_EQ(std::ranges::count(error, '\n'), 3);
+  EXPECT_THAT(error,
+              HasSubstr("dataplane.batch: 0 is out of range (write an integer from 1 to 256)"));
+  EXPECT_THAT(error, HasSubstr("dataplane.flows_max: a string stands here, an integer from 1024"));
+  EXPECT_THAT(error, HasSubstr("\"wr\" is not known; did you mean \"rr\"?"));
+}
+
+TEST(Config, RefusesBadServices) {
+  const std::string service = "[[service]]\naddress = \"192.0.2.10:80/tcp\"\n";
+  const std::string rs = "[[service.real_server]]\naddress = \"192.0.2.21\"\n";
+  const std::pair<std::string, const char*> cases[] = {
+      {service + service, "lbd.toml:6:11: service: service 192.0.2.10:80/tcp exists already"},
+      {"[[service]]\nname = \"x\"\n", "service.address: is missing (write address = "},
+      {"[[service]]\naddress = \"192.0.2.10:80\"\n", "lbd.toml:4:11: service.address: "},
+      {"[[service]]\naddress = \"224.0.0.1:80/tcp\"\n", "is a multicast address and can be no VIP"},
+      {"[[service]]\naddress = \"127.0.0.1:80/tcp\"\n", "is a loopback address and can be no VIP"},
+      {"[[service]]\naddress = \"0.0.0.0:80/tcp\"\n", "is the unspecified address"},
+      {"[[service]]\naddress = \"[fe80::1]:80/tcp\"\n", "is link-local"},
+      {"[[service]]\naddress = \"192.0.2.10:80-90/tcp\"\n[[service]]\naddress = "
+       "\"192.0.2.10:85-99/tcp\"\n",
+       "the ports of 192.0.2.10:85-99/tcp overlap those of 192.0.2.10:80-90/tcp"},
+      {service + "mh_slots = 65536\n", "service.mh_slots: 65536 is not a prime"},
+      {service + "vip_owner = \"lbd\"\n[[service]]\naddress = \"192.0.2.10:81/tcp\"\nvip_owner = "
+                 "\"external\"\n",
+       "lbd.toml:8:13: service.vip_owner: \"external\" is a setting of the VIP 192.0.2.10"},
+      {service + "[service.health]\ntimeout = \"3s\"\n",
+       "lbd.toml:6:11: service.health.timeout: 3s is longer"},
+      {service + "[service.health]\ninterval = 5\n",
+       "service.health.interval: an integer stands here, a duration in quotes"},
+      {service + "[service.health]\ninterval = \"5\"\n", "\"5\" is not a duration"},
+      {service + "[service.health]\ninterval = \"2h\"\n",
+       "\"2h\" is out of range (write 10ms to 1h)"},
+      {service + "[service.health]\nrise = 0\n", "service.health.rise: 0 is out of range"},
+      {"[[service]]\naddress = \"192.0.2.10:any/tcp\"\n[service.health]\ntype = \"tcp\"\n",
+       "service.health.port: is missing"},
+      {service + "[service.timeouts]\nestablshed = \"15m\"\n", "did you mean \"established\"?"},
+      {service + "sorry = { address = \"192.0.2.10\" }\n",
+       "service.sorry.address: 192.0.2.10 is the VIP itself"},
+      {service + "[[service.real_server]]\naddress = \"192.0.2.10\"\n",
+       "service.real_server.address: 192.0.2.10 is the VIP itself"},
+      {service + rs + rs,
+       "lbd.toml:8:11: service.real_server: real server 192.0.2.21 of 192.0.2.10:80/tcp exists "
+       "already"},
+      {service + "[[service.real_server]]\naddress = \"2001:db8::5\"\n",
+       "both must be of one family"},
+      {service + "[[service.real_server]]\naddress = \"239.0.0.1\"\n",
+       "239.0.0.1 is a multicast address"},
+      {service + "[[service.real_server]]\naddress = \"backend1\"\n",
+       "\"backend1\" is not an IPv4 or IPv6 address"},
+      {service + rs + "weight = 65536\n", "service.real_server.weight: 65536 is out of range"},
+      {service + rs + "weight = -1\n", "-1 is out of range"},
+      {service + rs + "mac = \"01:00:5e:00:00:01\"\n", "is a group address"},
+      {service + rs + "mac = \"00:00:00:00:00:00\"\n", "is zero"},
+      {service + rs + "mac = \"02:00\"\n", "\"02:00\" is not a MAC address"},
+      {service + rs + "vlan = 4095\n", "vlan: 4095 is out of range"},
+      {service + rs + "port = \"eth1\"\n",
+       "\"eth1\" is not an attached port; did you mean \"eth0\"?"},
+      {service + rs + "[[service]]\naddress = \"192.0.2.21:80/tcp\"\n",
+       "192.0.2.21 is a real server of 192.0.2.10:80/tcp"},
+      {"[service]\naddress = \"192.0.2.10:80/tcp\"\n",
+       "service: a table stands here, [[service]] with two brackets"},
+      {"service = [1, 2]\n", "service: an integer stands here"},
+  };
+  for (const auto& [text, message] : cases) {
+    EXPECT_THAT(error_of(text.starts_with("service =") ? text + kPort : kPort + text),
+                HasSubstr(message))
+        << text;
+  }
+}
+
+TEST(Config, RefusesBadDaemonKeys) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"[control]\nsocket = \"lbd.sock\"\n",
+       "control.socket: \"lbd.sock\" is not an absolute path"},
+      {"[control]\nsocket = 1\n", "control.socket: an integer stands here, a string belongs here"},
+      {"[dataplane]\nrx_ring = 100\n",
+       "dataplane.rx_ring: 100 is not a power of two from 64 to 32768, nor 0"},
+      {"[dataplane]\nframe_bytes = 3000\n", "dataplane.frame_bytes: 3000 is not a power of two"},
+      {"[dataplane]\nframes = 300\n", "dataplane.frames = 300 is not from"},
+      {"[dataplane]\nneed_wakeup = 1\n", "an integer stands here, true or false belongs here"},
+      {"[dataplane]\ncpus = [0, -1]\n", "dataplane.cpus: integers from 0 to 4095 belong here"},
+      {"[dataplane]\nfragment_timeout = 2000\n", "a duration in quotes"},
+      {"[dataplane]\nflow_max = 5\n", "did you mean \"flows_max\"?"},
+      {"[dataplan]\n", "unknown key \"dataplan\"; did you mean \"dataplane\"?"},
+      {"[[port]]\ninterface = \"eth0\"\n", "port.interface: \"eth0\" is attached twice"},
+      {"[[port]]\ninterface = \"a/b\"\n", "\"a/b\" is not the name of an interface"},
+      {"[[port]]\ninterface = \"sixteen-letters-\"\n", "is not the name of an interface"},
+      {"[[port]]\n", "port.interface: is missing (write interface = \"eth0\")"},
+      {"a = \n", "lbd.toml:3:5: not TOML: "},
+      {"a = 1\na = 2\n", "not TOML: "},
+  };
+  for (const auto& [text, message] : cases)
+    EXPECT_THAT(error_of(kPort + text), HasSubstr(message)) << text;
+  EXPECT_THAT(error_of(""), HasSubstr("no [[port]]"));
+  EXPECT_THAT(error_of("[dataplane]\nservices_max = 1\n" + kPort +
+                       "[[service]]\naddress = \"192.0.2.1:80/tcp\"\n[[service]]\naddress = "
+                       "\"192.0.2.2:80/tcp\"\n"),
+              HasSubstr("all 1 places for services are taken"));
+}
+
+TEST(Config, ServicesOfOneVipMayLeaveItsSettingsToOne) {
+  auto config =
+      Config::parse(kPort +
+                        "[[service]]\naddress = \"192.0.2.10:80/tcp\"\n"
+                        "[[service]]\naddress = \"192.0.2.10:81/tcp\"\nvip_owner = \"external\"\n",
+                    "lbd.toml");
+  EXPECT_TRUE(config) << config.error().message;
+}
+
+TEST(Config, ThousandErrorsAreCut) {
+  std::string text = kPort;
+  for (int i = 0; i < 1000; ++i) text += "wrong" + std::to_string(i) + " = 1\n";
+  auto error = error_of(text);
+  EXPECT_EQ(std::ranges::count(error, '\n'), 50);
+  EXPECT_THAT(error, HasSubstr("and 950 more errors"));
+}
+
+TEST(Config, LoadNamesTheFileThatIsNotThere) {
+  auto config = Config::load("/nonexistent/lbd.toml");
+  ASSERT_FALSE(config);
+  EXPECT_THAT(config.error().message, HasSubstr("/nonexistent/lbd.toml"));
+  EXPECT_FALSE(Config::load("/proc"));
+}
+
+TEST(Config, RestartOnlyChangesAreNamed) {
+  auto running = Config::parse(kPort, "a");
+  auto next = Config::parse(
+      "[dataplane]\nbatch = 32\ndecrement_ttl = false\n[[port]]\ninterface = \"eth1\"\n", "b");
+  ASSERT_TRUE(running && next);
+  EXPECT_THAT(restart_only_changes(*running, *next),
+              testing::ElementsAre("dataplane.batch (64 -> 32)", "port (eth0 -> eth1)"));
+  EXPECT_TRUE(restart_only_changes(*running, *running).empty());
+}
+
+TEST(Duration, RoundTripsAndRefuses) {
+  const std::pair<const char*, std::uint64_t> good[] = {{"0s", 0},         {"200ms", 200},
+                                                        {"5s", 5'000},     {"15m", 900'000},
+                                                        {"1h", 3'600'000}, {"90s", 90'000}};
+  for (const auto& [text, ms] : good) {
+    EXPECT_EQ(parse_duration(text).value_or(1), ms) << text;
+    EXPECT_EQ(parse_duration(format_duration(ms)).value_or(1), ms);
+  }
+  EXPECT_EQ(format_duration(90'000), "90s");
+  EXPECT_EQ(format_duration(1'500), "1500ms");
+  for (const char* text :
+       {"", "5", "s", "-5s", "5 s", "1.5s", "5sec", "99999999999999999999s", "5000000000h"}) {
+    EXPECT_FALSE(parse_duration(text)) << text;
+  }
+}
+
+}  // namespace
+}  // namespace lb

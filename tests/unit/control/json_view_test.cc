@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: Apache-2.0
+// The API's answers, read back as JSON; and the counters behind them.
+#include "control/json_view.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/json.hpp>
+
+#include "tests/support/fake_dataplane.h"
+#include "tests/unit/control/control_fixture.h"
+
+namespace lb {
+namespace {
+
+namespace json = boost::json;
+using testing::HasSubstr;
+
+json::object parse(const std::string& text) { return json::parse(text).as_object(); }
+std::string_view text(const json::value& value) { return std::string_view(value.as_string()); }
+
+class JsonViewTest : public testing::Test {
+ protected:
+  JsonViewTest()
+      : dataplane_({"eth0", "eth1"}, 2, 8, 16),
+        registry_(small_limits()),
+        stats_(dataplane_.counters()) {
+    EXPECT_TRUE(registry_.add_service(kWeb, {}));
+    EXPECT_TRUE(registry_.add_rs(kWeb, kRs1, rs_weight(3)));
+    stats_.follow(registry_);
+  }
+  ViewInput view() { return {registry_, stats_, hops_, 5'000}; }
+  RsCounters& rs_counters(std::size_t worker, RsId id) {
+    return dataplane_.worker_counters[worker]->rs[slot_of(id)];
+  }
+  FakeDataplane dataplane_;
+  Registry registry_;
+  Stats stats_;
+  NextHops hops_;
+};
+
+TEST_F(JsonViewTest, ServiceHasAllOfTheDocument) {
+  auto service = parse(service_json(view(), kWeb));
+  for (const char* key :
+       {"address", "id", "origin", "real_servers", "name", "scheduler", "mh_slots", "vip_unmatched",
+        "icmp_echo", "vip_owner", "sorry", "health", "timeouts"}) {
+    EXPECT_TRUE(service.contains(key)) << key;
+  }
+  EXPECT_EQ(text(service.at("address")), "192.0.2.10:80/tcp");
+  EXPECT_EQ(text(service.at("origin")), "runtime");
+  EXPECT_TRUE(service.at("sorry").is_null());
+  EXPECT_EQ(service.at("timeouts").at("established_ms").to_number<int>(), 900'000);
+  EXPECT_EQ(service.at("timeouts").as_object().size(), kTimeoutFields);
+  EXPECT_EQ(parse(services_json(view())).at("services").as_array().size(), 1U);
+}
+
+TEST_F(JsonViewTest, RealServerTellsWhyItGetsNothing) {
+  auto rs = parse(rs_json(view(), kWeb, kRs1));
+  for (const char* key :
+       {"address", "id", "weight", "mac", "vlan", "port", "state", "health", "health_reason",
+        "draining", "drain_left_ms", "resolved_mac", "egress", "active", "inactive", "reason"}) {
+    EXPECT_TRUE(rs.contains(key)) << key;
+  }
+  EXPECT_EQ(text(rs.at("reason")), "not checked yet");
+  EXPECT_TRUE(rs.at("egress").is_null());
+  registry_.set_health(registry_.rs(kWeb, kRs1).value()->id, Health::Up, "connected", 1);
+  EXPECT_EQ(text(parse(rs_json(view(), kWeb, kRs1)).at("reason")),
+            "its MAC address is not known yet");
+  hops_[NextHopKey{kRs1, 0, ""}] = NextHop{mac("02:00:00:00:00:21"), PortIndex{1}};
+  rs = parse(rs_json(view(), kWeb, kRs1));
+  EXPECT_EQ(text(rs.at("reason")), "");
+  EXPECT_EQ(text(rs.at("egress")), "eth1");
+  EXPECT_EQ(text(rs.at("resolved_mac")), "02:00:00:00:00:21");
+  EXPECT_TRUE(rs.at("mac").is_null());
+  ASSERT_TRUE(registry_.drain_rs(kWeb, kRs1, 3'000, 4'000));
+  rs = parse(rs_json(view(), kWeb, kRs1));
+  EXPECT_EQ(rs.at("drain_left_ms").to_number<int>(), 2'000);
+}
+
+TEST_F(JsonViewTest, StatsAddUpWorkersSinceTheOwnerCame) {
+  RsId id = registry_.rs(kWeb, kRs1).value()->id;
+  ServiceId service = registry_.services().at(kWeb).id;
+  rs_counters(0, id).packets.add(5);
+  rs_counters(1, id).packets.add(7);
+  rs_counters(1, id).active.add(2);
+  dataplane_.worker_counters[1]->services[slot_of(service)].packets.add(12);
+  dataplane_.worker_counters[0]->worker.rx_packets.add(100);
+  dataplane_.worker_counters[1]->worker.drop(DropReason::NoBackend);
+  dataplane_.port_infos[0].xdp_drops[static_cast<std::size_t>(DropReason::NoBackend)] = 4;
+  dataplane_.worker_infos[1].sockets[0].rx_ring_full = 9;
+  EXPECT_EQ(stats_.rs(id).packets, 12U);
+  EXPECT_EQ(stats_.flows_of_slot(slot_of(id)), 2U);
+  auto all = parse(stats_json(view(), dataplane_.workers(), dataplane_.ports(), 77));
+  EXPECT_EQ(all.at("time_ns").to_number<int>(), 77);
+  const auto& one = all.at("services").at(0);
+  EXPECT_EQ(one.at("packets").to_number<int>(), 12);
+  EXPECT_EQ(one.at("flows").to_number<int>(), 2);
+  EXPECT_EQ(one.at("real_servers").at(0).at("packets").to_number<int>(), 12);
+  EXPECT_EQ(all.at("total").at("rx_packets").to_number<int>(), 100);
+  EXPECT_EQ(all.at("total").at("rx_ring_full").to_number<int>(), 9);
+  EXPECT_EQ(all.at("total").at("drops").at("no_backend").to_number<int>(), 5);
+  EXPECT_EQ(all.at("workers").at(1).at("drops").at("no_backend").to_number<int>(), 1);
+  auto drops = parse(drops_json(dataplane_.ports(), stats_));
+  EXPECT_EQ(drops.at("drops").as_array().size(), kDropReasons);
+}
+
+TEST_F(JsonViewTest, ANewOwnerOfASlotStartsAtZero) {
+  Registry registry({1, 1, {"eth0"}});
+  Stats stats(dataplane_.counters());
+  ASSERT_TRUE(registry.add_service(kWeb, {}));
+  ASSERT_TRUE(registry.add_rs(kWeb, kRs1, {}));
+  stats.follow(registry);
+  RsId first = registry.rs(kWeb, kRs1).value()->id;
+  rs_counters(0, first).packets.add(50);
+  ASSERT_TRUE(registry.del_rs(kWeb, kRs1));
+  ASSERT_TRUE(registry.add_rs(kWeb, kRs2, {}));
+  RsId second = registry.rs(kWeb, kRs2).value()->id;
+  EXPECT_EQ(slot_of(first), slot_of(second));
+  EXPECT_EQ(stats.rs(second).packets, 0U) << "not followed yet";
+  stats.follow(registry);
+  rs_counters(0, second).packets.add(3);
+  EXPECT_EQ(stats.rs(second).packets, 3U);
+  EXPECT_EQ(stats.rs(first).packets, 0U) << "a stale id";
+}
+
+TEST_F(JsonViewTest, FlowsNameTheirServiceAndRealServer) {
+  FlowRow row;
+  row.flow.client = ip("2001:db8::7");
+  row.flow.client_port = 4000;
+  row.flow.vip = ip("2001:db8::1");
+  row.flow.vip_port = 443;
+  row.flow.data = {registry_.rs(kWeb, kRs1).value()->id, registry_.services().at(kWeb).id, 0,
+                   FlowState::Established};
+  row.idle_ms = 5;
+  FlowRow stale = row;
+  stale.flow.data.rs = make_rs_id(3, 9);
+  auto all = parse(flows_json(registry_, std::array{row, stale}, 10));
+  EXPECT_EQ(all.at("total").to_number<int>(), 10);
+  EXPECT_EQ(all.at("shown").to_number<int>(), 2);
+  const auto& flow = all.at("flows").at(0);
+  EXPECT_EQ(text(flow.at("client")), "[2001:db8::7]:4000");
+  EXPECT_EQ(text(flow.at("real_server")), "192.0.2.21");
+  EXPECT_EQ(text(flow.at("service")), "192.0.2.10:80/tcp");
+  EXPECT_EQ(text(flow.at("state")), "ESTABLISHED");
+  EXPECT_TRUE(all.at("flows").at(1).at("real_server").is_null());
+}
+
+TEST_F(JsonViewTest, PortsWorkersAndTheRest) {
+  EXPECT_EQ(parse(ports_json(dataplane_.ports())).at("ports").as_array().size(), 2U);
+  auto workers = parse(workers_json(dataplane_.workers()));
+  EXPECT_EQ(workers.at("workers").at(1).at("sockets").as_array().size(), 2U);
+  EXPECT_TRUE(parse(bpf_json({})).at("objects").as_array().empty());
+  NeighbourInfo neighbour{kRs1, "eth0", std::nullopt, "incomplete", false, 3};
+  EXPECT_TRUE(
+      parse(neighbours_json(std::span(&neighbour, 1))).at("neighbours").at(0).at("mac").is_null());
+  EXPECT_EQ(text(parse(version_json({1, 2, Generation{3}, "/etc/sluice/lbd.toml"})).at("version")),
+            LB_VERSION);
+  EXPECT_TRUE(parse(panic_json(true)).at("on").as_bool());
+  ReloadReport report{{"a"}, {"b"}};
+  EXPECT_FALSE(parse(reload_json(report)).at("unchanged").as_bool());
+  EXPECT_EQ(parse(reload_json(report)).at("changed").as_array().size(), 2U);
+  EXPECT_TRUE(parse(reload_json({})).at("unchanged").as_bool());
+}
+
+TEST_F(JsonViewTest, ErrorsAreValidJsonWhateverTheyQuote) {
+  auto error = refuse(Refusal::NoSuchService, "there is no service \xff\x01\"x\"").error();
+  auto answer = parse(error_json(error));
+  EXPECT_EQ(text(answer.at("error").at("code")), "no_such_service");
+  EXPECT_THAT(std::string(text(answer.at("error").at("message"))), HasSubstr("\\xff\\x01\"x\""));
+}
+
+TEST(MemoryPlan, AddsUpAndWarns) {
+  Config config;
+  config.dataplane.ports = {{"eth0"}};
+  auto one = plan_memory(config, 1), two = plan_memory(config, 2);
+  EXPECT_GT(one.total_bytes(), 1'048'576U * 48);
+  EXPECT_LT(one.total_bytes(), 1'048'576U * 64 + 262'144U * 96 + (16U << 20));
+  EXPECT_GT(two.total_bytes(), one.total_bytes() * 19 / 10);
+  EXPECT_EQ(memory_warning(one, std::uint64_t{1} << 40), "");
+  EXPECT_EQ(memory_warning(one, std::nullopt), "");
+  EXPECT_THAT(memory_warning(one, 50'000'000), HasSubstr("50.0 MB are available (lower flows_max"));
+  EXPECT_THAT(memory_text(one), HasSubstr("total"));
+  ConfigService service{kWeb, with_scheduler(Scheduler::Mh), {}};
+  config.services.push_back(service);
+  EXPECT_GE(plan_memory(config, 1).total_bytes(),
+            one.total_bytes() + 4 * std::uint64_t{kMaglevSlotsDefault});
+  EXPECT_TRUE(memory_available_bytes());
+  auto json_plan = parse(memory_json(one));
+  EXPECT_EQ(json_plan.at("total_bytes").to_number<std::uint64_t>(), one.total_bytes());
+  EXPECT_TRUE(parse(check_json(config, one)).at("ok").as_bool());
+}
+
+TEST(MemoryPlan, BytesAreReadable) {
+  EXPECT_EQ(format_bytes(0), "0 B");
+  EXPECT_EQ(format_bytes(999), "999 B");
+  EXPECT_EQ(format_bytes(1'000), "1.0 kB");
+  EXPECT_EQ(format_bytes(999'960), "1.0 MB");
+  EXPECT_EQ(format_bytes(123'456'789), "123.5 MB");
+}
+
+}  // namespace
+}  // namespace lb

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: Apache-2.0
+// Registry: whole changes or refused ones, ids, health, drains.
+#include "control/registry.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/unit/control/control_fixture.h"
+
+namespace lb {
+namespace {
+
+using testing::HasSubstr;
+
+Registry with_two_rs() {
+  Registry registry(small_limits());
+  EXPECT_TRUE(registry.add_service(kWeb, {}));
+  EXPECT_TRUE(registry.add_rs(kWeb, kRs1, {}));
+  EXPECT_TRUE(registry.add_rs(kWeb, kRs2, rs_weight(5)));
+  return registry;
+}
+
+TEST(SlotPool, GivesUnusedSlotsFirstThenTheLongestFree) {
+  SlotPool pool(3);
+  EXPECT_EQ(pool.take(), 0U | 1U << 16);
+  EXPECT_EQ(pool.take(), 1U | 1U << 16);
+  pool.give_back(1);
+  pool.give_back(0);
+  EXPECT_EQ(pool.take(), 2U | 1U << 16);
+  EXPECT_EQ(pool.take(), 1U | 2U << 16);
+  EXPECT_EQ(pool.take(), 0U | 2U << 16);
+  EXPECT_EQ(pool.take(), 0U);
+  EXPECT_EQ(pool.used(), 3U);
+}
+
+TEST(SlotPool, IncarnationWrapsPastNone) {
+  SlotPool pool(1);
+  std::uint32_t last = 0;
+  for (int i = 0; i < 65536; ++i) {
+    last = pool.take();
+    ASSERT_NE(last, 0U);
+    pool.give_back(0);
+  }
+  EXPECT_EQ(last, 1U << 16);
+}
+
+TEST(Registry, AddsAndRefusesTheSecondTime) {
+  auto registry = with_two_rs();
+  auto revision = registry.revision();
+  auto again = registry.add_service(kWeb, {});
+  ASSERT_FALSE(again);
+  EXPECT_EQ(http_status(again.error()), 409);
+  EXPECT_THAT(again.error().message, HasSubstr("service 192.0.2.10:80/tcp exists already"));
+  auto rs = registry.add_rs(kWeb, kRs1, rs_weight(9));
+  ASSERT_FALSE(rs);
+  EXPECT_EQ(http_status(rs.error()), 409);
+  EXPECT_EQ(registry.rs(kWeb, kRs1).value()->settings.weight, 1U);
+  EXPECT_EQ(registry.revision(), revision);
+}
+
+TEST(Registry, UnknownNamesSuggestTheNearest) {
+  auto registry = with_two_rs();
+  auto service = registry.set_service(service_addr("192.0.2.10:81/tcp"), {});
+  ASSERT_FALSE(service);
+  EXPECT_EQ(http_status(service.error()), 404);
+  EXPECT_EQ(refusal_word(service.error()), "no_such_service");
+  EXPECT_THAT(service.error().message, HasSubstr("did you mean 192.0.2.10:80/tcp?"));
+  auto rs = registry.del_rs(kWeb, ip("192.0.2.31"));
+  ASSERT_FALSE(rs);
+  EXPECT_EQ(refusal_word(rs.error()), "no_such_real_server");
+  EXPECT_THAT(rs.error().message, HasSubstr("did you mean 192.0.2.2"));
+}
+
+TEST(Registry, FullTablesRefuse) {
+  Registry registry({1, 2, {"eth0"}});
+  ASSERT_TRUE(registry.add_service(kWeb, {}));
+  auto service = registry.add_service(service_addr("192.0.2.11:80/tcp"), {});
+  ASSERT_FALSE(service);
+  EXPECT_EQ(http_status(service.error()), 422);
+  EXPECT_EQ(refusal_word(service.error()), "table_full");
+  ASSERT_TRUE(registry.add_rs(kWeb, kRs1, {}));
+  ASSERT_TRUE(registry.add_rs(kWeb, kRs2, {}));
+  EXPECT_EQ(refusal_word(registry.add_rs(kWeb, kRs3, {}).error()), "table_full");
+  ServicePatch sorry;
+  sorry.sorry.emplace(SorrySettings{ip("192.0.2.99"), std::nullopt, 0});
+  EXPECT_EQ(refusal_word(registry.set_service(kWeb, sorry).error()), "table_full");
+  ASSERT_TRUE(registry.del_rs(kWeb, kRs1));
+  EXPECT_TRUE(registry.set_service(kWeb, sorry));
+}
+
+TEST(Registry, RefusedValuesChangeNothing) {
+  auto registry = with_two_rs();
+  auto before = registry.services().at(kWeb).settings;
+  auto revision = registry.revision();
+  ServicePatch patch = with_scheduler(Scheduler::Mh);
+  patch.health.timeout_ms = 60'000;  // longer than the interval
+  auto status = registry.set_service(kWeb, patch);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(http_status(status.error()), 400);
+  EXPECT_THAT(status.error().message, HasSubstr("health.timeout"));
+  EXPECT_EQ(registry.services().at(kWeb).settings, before);
+  for (const char* bad : {"192.0.2.10", "2001:db8::1", "0.0.0.0", "127.0.0.1", "224.0.0.5",
+                          "255.255.255.255", "0.1.2.3"}) {
+    EXPECT_EQ(http_status(registry.add_rs(kWeb, ip(bad), {}).error()), 400) << bad;
+  }
+  RsPatch port;
+  port.port = "eth7";
+  EXPECT_EQ(http_status(registry.set_rs(kWeb, kRs1, port).error()), 400);
+  EXPECT_EQ(registry.revision(), revision);
+}
+
+TEST(Registry, VipAndRealServerCannotBeOneAddress) {
+  auto registry = with_two_rs();
+  auto vip = registry.add_service(service_addr("192.0.2.21:80/tcp"), {});
+  ASSERT_FALSE(vip);
+  EXPECT_EQ(http_status(vip.error()), 409);
+  ASSERT_TRUE(registry.add_service(service_addr("192.0.2.11:80/tcp"), {}));
+  EXPECT_EQ(refusal_word(registry.add_rs(kWeb, ip("192.0.2.11"), {}).error()), "clash");
+}
+
+TEST(Registry, PortsOfOneVip) {
+  Registry registry({64, 16, {"eth0"}});
+  ASSERT_TRUE(registry.add_service(service_addr("192.0.2.10:8000-8100/tcp"), {}));
+  EXPECT_TRUE(registry.add_service(service_addr("192.0.2.10:8050/tcp"), {}));
+  EXPECT_TRUE(registry.add_service(service_addr("192.0.2.10:any/tcp"), {}));
+  EXPECT_TRUE(registry.add_service(service_addr("192.0.2.10:8050-8150/udp"), {}));
+  EXPECT_TRUE(registry.add_service(service_addr("192.0.2.11:8050-8150/tcp"), {}));
+  EXPECT_EQ(
+      refusal_word(registry.add_service(service_addr("192.0.2.10:8100-8150/tcp"), {}).error()),
+      "clash");
+  for (int i = 0; i < 15; ++i) {
+    auto text = "192.0.2.10:" + std::to_string(9000 + 10 * i) + "-" +
+                std::to_string(9009 + 10 * i) + "/tcp";
+    ASSERT_TRUE(registry.add_service(service_addr(text), {})) << text;
+  }
+  auto full = registry.add_service(service_addr("192.0.2.10:10000-10009/tcp"), {});
+  ASSERT_FALSE(full);
+  EXPECT_THAT(full.error().message, HasSubstr("16 port ranges"));
+}
+
+TEST(Registry, SettingsOfTheVipAreSharedByItsServices) {
+  Registry registry(small_limits());
+  auto tls = service_addr("192.0.2.10:443/tcp");
+  ServicePatch external;
+  external.vip_owner = VipOwner::External;
+  ASSERT_TRUE(registry.add_service(kWeb, external));
+  ASSERT_TRUE(registry.add_service(tls, {}));
+  EXPECT_EQ(registry.services().at(tls).settings.vip_owner, VipOwner::External);
+  ServicePatch pass;
+  pass.vip_unmatched = Unmatched::Pass;
+  ASSERT_TRUE(registry.set_service(tls, pass));
+  EXPECT_EQ(registry.services().at(kWeb).settings.vip_unmatched, Unmatched::Pass);
+  ServicePatch lbd;
+  lbd.vip_owner = VipOwner::Lbd;
+  EXPECT_EQ(refusal_word(registry.add_service(service_addr("192.0.2.10:81/tcp"), lbd).error()),
+            "clash");
+  EXPECT_EQ(registry.vips(), (std::map<IpAddr, VipOwner>{{ip("192.0.2.10"), VipOwner::External}}));
+}
+
+TEST(Registry, NoRealServerIsUpBeforeItsFirstCheck) {
+  auto registry = with_two_rs();
+  const RsEntry* rs = registry.rs(kWeb, kRs1).value();
+  EXPECT_EQ(rs->health, Health::Unknown);
+  EXPECT_FALSE(is_up(*rs));
+  EXPECT_EQ(why_no_new_flows(*rs), "not checked yet");
+  auto revision = registry.revision();
+  EXPECT_TRUE(registry.set_health(rs->id, Health::Up, "connected", 10));
+  EXPECT_TRUE(takes_new_flows(*rs));
+  EXPECT_GT(registry.revision(), revision);
+  EXPECT_FALSE(registry.set_health(rs->id, Health::Up, "connected", 11));
+  EXPECT_TRUE(registry.set_health(rs->id, Health::Down, "connection refused", 12));
+  EXPECT_EQ(why_no_new_flows(*rs), "down: connection refused");
+}
+
+TEST(Registry, UncheckedRealServersAreUp) {
+  Registry registry(small_limits());
+  auto dns = service_addr("192.0.2.10:53/udp");
+  ASSERT_TRUE(registry.add_service(dns, {}));
+  ASSERT_TRUE(registry.add_rs(dns, kRs1, {}));
+  const RsEntry* rs = registry.rs(dns, kRs1).value();
+  EXPECT_EQ(rs->health, Health::Off);
+  EXPECT_TRUE(is_up(*rs));
+  EXPECT_FALSE(registry.set_health(rs->id, Health::Down, "late result", 1));
+  ServicePatch check;
+  check.health.type = HealthType::Tcp;
+  EXPECT_EQ(http_status(registry.set_service(dns, check).error()), 400);  // no TCP port known
+  check.health.port = 53;
+  ASSERT_TRUE(registry.set_service(dns, check));
+  EXPECT_TRUE(is_up(*rs)) << "turning checks on takes nobody out of service";
+  ASSERT_TRUE(registry.set_service(dns, unchecked()));
+  EXPECT_EQ(rs->health, Health::Off);
+}
+
+TEST(Registry, ByHandWinsOverTheChecks) {
+  auto registry = with_two_rs();
+  const RsEntry* rs = registry.rs(kWeb, kRs1).value();
+  ASSERT_TRUE(registry.set_rs(kWeb, kRs1, rs_state(ManualState::Up)));
+  EXPECT_TRUE(is_up(*rs));
+  registry.set_health(rs->id, Health::Down, "timeout", 1);
+  EXPECT_TRUE(is_up(*rs));
+  ASSERT_TRUE(registry.set_rs(kWeb, kRs1, rs_state(ManualState::Down)));
+  registry.set_health(rs->id, Health::Up, "", 2);
+  EXPECT_FALSE(is_up(*rs));
+  EXPECT_EQ(why_no_new_flows(*rs), "down by hand");
+  ASSERT_TRUE(registry.set_rs(kWeb, kRs1, rs_state(ManualState::Auto)));
+  EXPECT_TRUE(is_up(*rs));
+}
+
+TEST(Registry, IdsNameOneOwnerOnly) {
+  auto registry = with_two_rs();
+  RsId id = registry.rs(kWeb, kRs1).value()->id;
+  EXPECT_EQ(registry.find(id), registry.rs(kWeb, kRs1).value());
+  EXPECT_EQ(*registry.rs_at_slot(slot_of(id)).address, kRs1);
+  EXPECT_EQ(*registry.find(registry.services().at(kWeb).id), kWeb);
+  ASSERT_TRUE(registry.del_rs(kWeb, kRs1));
+  EXPECT_EQ(registry.find(id), nullptr);
+  EXPECT_FALSE(registry.set_health(id, Health::Up, "", 1));
+  ASSERT_TRUE(registry.add_rs(kWeb, kRs1, {}));
+  EXPECT_NE(registry.rs(kWeb, kRs1).value()->id, id);
+  EXPECT_EQ(registry.find(make_rs_id(60000, 1)), nullptr);
+}
+
+TEST(Registry, SorryServerHasAnIdAndASlot) {
+  auto registry = with_two_rs();
+  ServicePatch patch;
+  patch.sorry.emplace(SorrySettings{ip("192.0.2.99"), std::nullopt, 0});
+  ASSERT_TRUE(registry.set_service(kWeb, patch));
+  RsId id = registry.services().at(kWeb).sorry_id;
+  auto ref = registry.rs_at_slot(slot_of(id));
+  EXPECT_EQ(*ref.address, ip("192.0.2.99"));
+  EXPECT_EQ(ref.entry, nullptr);
+  patch.sorry.emplace(SorrySettings{ip("192.0.2.99"), mac("02:00:00:00:00:99"), 5});
+  ASSERT_TRUE(registry.set_service(kWeb, patch));
+  EXPECT_EQ(registry.services().at(kWeb).sorry_id, id) << "the same address keeps its id";
+  EXPECT_EQ(refusal_word(registry.add_rs(kWeb, ip("192.0.2.99"), {}).error()), "clash");
+  patch.sorry.emplace(std::nullopt);
+  ASSERT_TRUE(registry.set_service(kWeb, patch));
+  EXPECT_EQ(registry.rs_at_slot(slot_of(id)).address, nullptr);
+}
+
+TEST(Registry, DrainEndsWithTheLastFlowOrTheDeadline) {
+  auto registry = with_two_rs();
+  std::map<std::uint32_t, std::uint64_t> flows;
+  auto count = [&](std::uint32_t slot) { return flows[slot]; };
+  RsId first = registry.rs(kWeb, kRs1).value()->id;
+  registry.set_health(first, Health::Up, "", 0);
+  flows[slot_of(first)] = 2;
+  ASSERT_TRUE(registry.drain_rs(kWeb, kRs1, 0, 1'000));
+  EXPECT_EQ(why_no_new_flows(*registry.find(first)), "draining");
+  EXPECT_TRUE(is_up(*registry.find(first))) << "its flows go on";
+  EXPECT_TRUE(registry.finish_drains(1'000'000, count).empty()) << "no deadline";
+  flows[slot_of(first)] = 0;
+  auto ends = registry.finish_drains(1'000'001, count);
+  ASSERT_EQ(ends.size(), 1U);
+  EXPECT_EQ(ends[0].real_server, kRs1);
+  EXPECT_EQ(registry.find(first), nullptr);
+
+  RsId second = registry.rs(kWeb, kRs2).value()->id;
+  flows[slot_of(second)] = 7;
+  ASSERT_TRUE(registry.drain_rs(kWeb, kRs2, 5'000, 2'000'000));
+  EXPECT_TRUE(registry.finish_drains(2'004'999, count).empty());
+  ends = registry.finish_drains(2'005'000, count);
+  ASSERT_EQ(ends.size(), 1U);
+  EXPECT_EQ(ends[0].flows_left, 7U);
+  EXPECT_TRUE(registry.services().at(kWeb).real_servers.empty());
+}
+
+TEST(Registry, DrainWaitsUntilTheWorkersHaveSeenItAndAWeightEndsIt) {
+  auto registry = with_two_rs();
+  auto none = [](std::uint32_t) { return std::uint64_t{0}; };
+  ASSERT_TRUE(registry.drain_rs(kWeb, kRs1, 0, 1'000));
+  EXPECT_TRUE(registry.finish_drains(1'000 + Registry::kDrainGraceMs - 1, none).empty());
+  ASSERT_TRUE(registry.set_rs(kWeb, kRs1, rs_weight(3)));
+  EXPECT_TRUE(registry.finish_drains(100'000, none).empty());
+  EXPECT_FALSE(registry.rs(kWeb, kRs1).value()->draining);
+}
+
+TEST(Registry, RealServerOffTheNetworksIsRefusedWhole) {
+  auto registry = with_two_rs();
+  registry.set_on_link([](const IpAddr& address, const RsSettings& settings) -> Status {
+    if (settings.vlan != 0) return {};
+    return refuse(Refusal::NotOnLink, address.to_string() + " is on no attached network");
+  });
+  auto revision = registry.revision();
+  auto status = registry.add_rs(kWeb, kRs3, {});
+  ASSERT_FALSE(status);
+  EXPECT_EQ(http_status(status.error()), 422);
+  EXPECT_FALSE(registry.rs(kWeb, kRs3));
+  EXPECT_EQ(registry.revision(), revision);
+  EXPECT_TRUE(registry.set_rs(kWeb, kRs1, rs_weight(2))) << "it stays where it is";
+  RsPatch manual;
+  manual.mac.emplace(mac("02:00:00:00:00:23"));
+  EXPECT_TRUE(registry.add_rs(kWeb, kRs3, manual)) << "a manual MAC needs no network";
+  manual.mac.emplace(std::nullopt);
+  EXPECT_FALSE(registry.set_rs(kWeb, kRs3, manual));
+  EXPECT_TRUE(registry.rs(kWeb, kRs3).value()->settings.mac);
+}
+
+}  // namespace
+}  // namespace lb
