@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: Apache-2.0
+// Controller: every change is published whole or undone whole.
+#include "control/controller.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "tests/support/control_world.h"
+
+namespace lb {
+namespace {
+
+constexpr MacAddr kMac{{2, 0, 0, 0, 0, 0x54}};
+constexpr const char* kConfig =
+    "[[port]]\ninterface = \"eth0\"\n[[port]]\ninterface = \"eth1\"\n"
+    "[[service]]\naddress = \"192.168.1.222:80/tcp\"\n"
+    "[[service.real_server]]\naddress = \"192.168.1.54\"\n";
+
+IpAddr ip(const std::string& text) { return *IpAddr::parse(text); }
+ServiceAddr addr(const std::string& text) { return *ServiceAddr::parse(text); }
+
+class ControllerTest : public testing::Test {
+ protected:
+  void TearDown() override { std::filesystem::remove(path); }
+  void write(const std::string& text) const { std::ofstream(path) << text; }
+  const RealServer* published(const std::string& rs) {
+    for (const RealServer& one : world.dataplane.table->real_servers()) {
+      if (one.address == ip(rs)) return &one;
+    }
+    return nullptr;
+  }
+  static AddServiceRequest service(const std::string& text) {
+    return {.address = addr(text), .settings = {}};
+  }
+  static AddRsRequest rs(const std::string& text) { return {.address = ip(text), .settings = {}}; }
+  std::string path =
+      (std::filesystem::temp_directory_path() / ("lbd-ctl-" + std::to_string(::getpid()) + ".toml"))
+          .string();
+  ControlWorld world{kConfig, path};
+  Controller& controller = world.controller;
+};
+
+TEST_F(ControllerTest, StartPublishesTheConfig) {
+  ASSERT_TRUE(controller.start());
+  ASSERT_TRUE(world.dataplane.table);
+  EXPECT_EQ(raw(world.dataplane.generation), 1U);
+  const RealServer* real_server = published("192.168.1.54");
+  ASSERT_NE(real_server, nullptr);
+  EXPECT_FALSE(real_server->has_mac);
+  ASSERT_EQ(world.probes.size(), 1U);
+  EXPECT_EQ(world.probes[0].address, ip("192.168.1.54"));
+  EXPECT_EQ(controller.checks().size(), 1U);
+}
+
+TEST_F(ControllerTest, ANewMacIsPublishedOnceByRefresh) {
+  ASSERT_TRUE(controller.start());
+  EXPECT_TRUE(world.resolve("192.168.1.54", kMac));
+  ASSERT_TRUE(controller.refresh());
+  EXPECT_TRUE(published("192.168.1.54")->has_mac);
+  EXPECT_EQ(published("192.168.1.54")->mac, kMac);
+  Generation generation = world.dataplane.generation;
+  ASSERT_TRUE(controller.refresh());
+  EXPECT_EQ(world.dataplane.generation, generation) << "nothing moved, nothing published";
+}
+
+TEST_F(ControllerTest, AChangedPortIsPublished) {
+  ASSERT_TRUE(controller.start());
+  LinkEntry down = ControlWorld::link(3, "eth1");
+  down.up = false;
+  world.networks.on_link(down);
+  ASSERT_TRUE(controller.refresh());
+  EXPECT_FALSE(world.dataplane.table->port(PortIndex{1}).up);
+  EXPECT_TRUE(world.dataplane.table->port(PortIndex{0}).up);
+}
+
+TEST_F(ControllerTest, ARefusedPublicationUndoesTheChangeWhole) {
+  ASSERT_TRUE(controller.start());
+  std::uint64_t revision = controller.registry().revision();
+  State before = controller.state();
+  const RsId id = (*controller.registry().rs(addr("192.168.1.222:80/tcp"), ip("192.168.1.54")))->id;
+  for (int i = 0; i < 4; ++i) {
+    world.dataplane.refuse_next =
+        Error{std::error_code(E2BIG, std::system_category()), "the VIP map is full"};
+    Status done = i == 0   ? controller.add_service(service("192.0.2.1:80/tcp"))
+                  : i == 1 ? controller.del_service(addr("192.168.1.222:80/tcp"))
+                  : i == 2
+                      ? controller.del_rs(addr("192.168.1.222:80/tcp"), ip("192.168.1.54"))
+                      : controller.drain_rs(addr("192.168.1.222:80/tcp"), ip("192.168.1.54"), 0);
+    ASSERT_FALSE(done);
+    EXPECT_EQ(http_status(done.error()), 422);
+    EXPECT_EQ(controller.registry().revision(), revision);
+    EXPECT_EQ(controller.state().overlay, before.overlay);
+    EXPECT_EQ((*controller.registry().rs(addr("192.168.1.222:80/tcp"), ip("192.168.1.54")))->id,
+              id);
+    EXPECT_EQ(controller.registry().rs_at_slot(slot_of(id)).entry->id, id);
+  }
+  ASSERT_TRUE(controller.add_service(service("192.0.2.1:80/tcp")));
+}
+
+TEST_F(ControllerTest, TwoServicesThatCheckOneRsShareTheCheck) {
+  ASSERT_TRUE(controller.start());
+  ASSERT_TRUE(controller.add_service(service("192.168.1.223:80/tcp")));
+  ASSERT_TRUE(controller.add_rs(addr("192.168.1.223:80/tcp"), rs("192.168.1.54")));
+  ASSERT_EQ(controller.checks().size(), 1U);
+  controller.on_check(*controller.checks().begin(), true, "");
+  for (const RealServer& one : world.dataplane.table->real_servers()) EXPECT_TRUE(one.up);
+}
+
+TEST_F(ControllerTest, AFailedCheckTakesAnRsOutOnlyAfterFallResults) {
+  ASSERT_TRUE(controller.start());
+  CheckTarget check = *controller.checks().begin();
+  controller.on_check(check, true, "");
+  EXPECT_TRUE(published("192.168.1.54")->up);
+  controller.on_check(check, false, "connection refused");
+  EXPECT_TRUE(published("192.168.1.54")->up);
+  controller.on_check(check, false, "connection refused");
+  EXPECT_FALSE(published("192.168.1.54")->up);
+  auto entry = controller.registry().rs(addr("192.168.1.222:80/tcp"), ip("192.168.1.54"));
+  EXPECT_EQ((*entry)->health_reason, "connection refused");
+}
+
+TEST_F(ControllerTest, AnRsBehindATagThatTheKernelCannotReachIsNotChecked) {
+  ASSERT_TRUE(controller.start());
+  AddRsRequest tagged = rs("172.16.0.5");
+  tagged.settings.vlan = 100;
+  ASSERT_TRUE(controller.add_rs(addr("192.168.1.222:80/tcp"), tagged));
+  EXPECT_EQ(controller.checks().size(), 1U);
+  auto entry = controller.registry().rs(addr("192.168.1.222:80/tcp"), ip("172.16.0.5"));
+  EXPECT_EQ((*entry)->health, Health::Off);
+  EXPECT_TRUE(published("172.16.0.5")->up);
+  EXPECT_EQ(world.probes.back().vlan, 100);
+}
+
+TEST_F(ControllerTest, ADrainedRsIsRemovedWhenItsLastFlowHasEnded) {
+  ASSERT_TRUE(controller.start());
+  ServiceAddr web = addr("192.168.1.222:80/tcp");
+  std::uint32_t slot = slot_of((*controller.registry().rs(web, ip("192.168.1.54")))->id);
+  RsCounters& counters = world.dataplane.worker_counters[0]->rs[slot];
+  counters.active.add(1);
+  counters.inactive.add(1);
+  ASSERT_TRUE(controller.drain_rs(web, ip("192.168.1.54"), 0));
+  EXPECT_EQ(published("192.168.1.54")->weight, 0U);
+  world.now_ms += 60'000;
+  controller.tick();
+  ASSERT_NE(published("192.168.1.54"), nullptr);
+  counters.active.sub(1);
+  controller.tick();
+  ASSERT_NE(published("192.168.1.54"), nullptr);
+  counters.inactive.sub(1);
+  controller.tick();
+  EXPECT_EQ(published("192.168.1.54"), nullptr);
+}
+
+TEST_F(ControllerTest, ADrainEndsAtItsDeadline) {
+  ASSERT_TRUE(controller.start());
+  ServiceAddr web = addr("192.168.1.222:80/tcp");
+  std::uint32_t slot = slot_of((*controller.registry().rs(web, ip("192.168.1.54")))->id);
+  world.dataplane.worker_counters[0]->rs[slot].active.add(7);
+  ASSERT_TRUE(controller.drain_rs(web, ip("192.168.1.54"), 5'000));
+  world.now_ms += 4'999;
+  controller.tick();
+  EXPECT_NE(published("192.168.1.54"), nullptr);
+  world.now_ms += 1;
+  controller.tick();
+  EXPECT_EQ(published("192.168.1.54"), nullptr);
+}
+
+TEST_F(ControllerTest, AWorkersWishForAMacReachesTheResolver) {
+  ASSERT_TRUE(controller.start());
+  std::uint32_t slot =
+      slot_of((*controller.registry().rs(addr("192.168.1.222:80/tcp"), ip("192.168.1.54")))->id);
+  world.now_ms += 5'000;
+  world.probes.clear();
+  world.dataplane.resolve_requests = {slot, slot + 1, 4095};
+  controller.tick();
+  ASSERT_EQ(world.probes.size(), 1U);
+  EXPECT_EQ(world.probes[0].address, ip("192.168.1.54"));
+}
+
+TEST_F(ControllerTest, ReloadOfABadFileChangesNothingAndSaysWhere) {
+  ASSERT_TRUE(controller.start());
+  Generation generation = world.dataplane.generation;
+  auto missing = controller.reload();
+  ASSERT_FALSE(missing);
+  write(std::string(kConfig) + "[[service]]\naddress = \"nonsense\"\n");
+  auto bad = controller.reload();
+  ASSERT_FALSE(bad);
+  EXPECT_NE(bad.error().message.find(path), std::string::npos) << bad.error().message;
+  EXPECT_EQ(http_status(bad.error()), 422);
+  write(std::string(kConfig) + "[dataplane]\nflows_max = 65536\n");
+  auto fixed = controller.reload();
+  ASSERT_FALSE(fixed);
+  EXPECT_NE(fixed.error().message.find("restart lbd"), std::string::npos) << fixed.error().message;
+  EXPECT_EQ(world.dataplane.generation, generation);
+}
+
+TEST_F(ControllerTest, ReloadAddsAndKeepsWhatStayed) {
+  ASSERT_TRUE(controller.start());
+  RsId id = (*controller.registry().rs(addr("192.168.1.222:80/tcp"), ip("192.168.1.54")))->id;
+  write(std::string(kConfig) + "[[service.real_server]]\naddress = \"192.168.1.55\"\n");
+  auto report = controller.reload();
+  ASSERT_TRUE(report) << report.error().message;
+  EXPECT_FALSE(report->changed.empty());
+  EXPECT_EQ((*controller.registry().rs(addr("192.168.1.222:80/tcp"), ip("192.168.1.54")))->id, id);
+  EXPECT_NE(published("192.168.1.55"), nullptr);
+}
+
+TEST_F(ControllerTest, TellsOfEveryChangeThatWasPublished) {
+  int told = 0;
+  controller.set_on_change([&] { ++told; });
+  ASSERT_TRUE(controller.start());
+  EXPECT_EQ(told, 1);
+  EXPECT_FALSE(controller.add_rs(addr("192.168.1.222:80/tcp"), rs("203.0.113.1")));
+  EXPECT_EQ(told, 1);
+  EXPECT_TRUE(controller.add_rs(addr("192.168.1.222:80/tcp"), rs("192.168.1.55")));
+  EXPECT_EQ(told, 2);
+}
+
+}  // namespace
+}  // namespace lb
