@@ -35,7 +35,7 @@ std::optional<std::vector<std::string_view>> match(std::string_view route,
   if (pattern.size() != path.size()) return std::nullopt;
   std::vector<std::string_view> arguments;
   for (std::size_t i = 0; i < path.size(); ++i) {
-    if (pattern[i] == "{}") {
+    if (pattern[i] == "{}" && !path[i].empty()) {
       arguments.push_back(path[i]);
     } else if (pattern[i] != path[i]) {
       return std::nullopt;

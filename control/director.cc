@@ -64,6 +64,7 @@ struct Director::Impl {
   void on_tick();
   void reload();
   void after_change();
+  void follow_log_level();
   void settle();
   void save();
   void read_neighbours();
@@ -92,6 +93,8 @@ struct Director::Impl {
   unsigned ticks = 0;
   std::uint64_t saved_revision = 0;
   bool vips_moved = false;
+  bool keep_log_level;
+  std::string log_level;
   std::string save_error, publish_error;
 };
 
@@ -114,9 +117,12 @@ Director::Impl::Impl(Parts parts)
             .remove =
                 [this](const InterfaceAddress& address) { return netlink.remove_address(address); },
             .announce = [this](PortIndex port, const IpAddr& vip) { announce(port, vip); }}),
-      checker(io, [this](const CheckTarget& target, bool passed, const std::string& reason) {
-        controller.on_check(target, passed, reason);
-      }) {
+      checker(io,
+              [this](const CheckTarget& target, bool passed, const std::string& reason) {
+                controller.on_check(target, passed, reason);
+              }),
+      keep_log_level(parts.keep_log_level),
+      log_level(controller.config().control.log_level) {
   controller.set_on_change([this] { after_change(); });
 }
 
@@ -234,6 +240,7 @@ void Director::Impl::on_event(const EventsLost&) {
 }
 
 void Director::Impl::on_tick() {
+  follow_log_level();
   controller.tick();
   dataplane->reclaim();
   if (++ticks % kTicksPerSecond == 0) {
@@ -260,6 +267,13 @@ void Director::Impl::reload() {
 void Director::Impl::after_change() {
   checker.set_targets(controller.checks());
   vips.apply(controller.registry().vips());
+}
+
+void Director::Impl::follow_log_level() {
+  const std::string& wanted = controller.config().control.log_level;
+  if (wanted == log_level) return;
+  log_level = wanted;
+  if (!keep_log_level) spdlog::set_level(spdlog::level::from_str(log_level));
 }
 
 void Director::Impl::settle() {

@@ -26,6 +26,7 @@ class Director {
     Networks networks;  ///< filled
     std::unique_ptr<Dataplane> dataplane;
     Fd api_listener;
+    bool keep_log_level = false;  ///< a reload does not change it: --log-level was given
   };
   explicit Director(Parts parts);
   /// Takes the VIPs off, stops the checks and the API, saves the state, then lets the data plane

@@ -102,7 +102,8 @@ TEST_F(ApiRouterTest, RefusesWhatExistsOrClashesAndChangesNothing) {
   Generation before = world.dataplane.generation;
   bad(409, "exists", "POST", "/v1/services", R"({"address": "192.168.1.222:80/tcp"})");
   bad(409, "exists", "POST", std::string(kWeb) + "/real-servers", R"({"address": "192.168.1.54"})");
-  bad(409, "clash", "POST", std::string(kWeb) + "/real-servers", R"({"address": "192.168.1.222"})");
+  bad(400, "bad_request", "POST", std::string(kWeb) + "/real-servers",
+      R"({"address": "192.168.1.222"})");
   EXPECT_EQ(world.dataplane.generation, before);
 }
 
