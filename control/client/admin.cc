@@ -71,6 +71,23 @@ Status replace_file(const std::string& file, std::string_view text) {
   return fail_in(fmt::format("cannot write {}", file), status.error());
 }
 
+/// lbd was given a text without a name and calls it "config"; say which file was meant.
+std::string with_file_name(std::string_view message, const std::string& file) {
+  constexpr std::string_view kTheirs = "config:";
+  std::string out;
+  while (!message.empty()) {
+    auto line = message.substr(0, message.find('\n'));
+    message.remove_prefix(std::min(message.size(), line.size() + 1));
+    if (line.starts_with(kTheirs)) {
+      line.remove_prefix(kTheirs.size());
+      out += (file == "-" ? std::string("stdin") : file) + ":";
+    }
+    out += line;
+    if (!message.empty()) out += '\n';
+  }
+  return out;
+}
+
 }  // namespace
 
 ExitCode save(Session& session, const std::optional<std::string>& file) {
@@ -102,7 +119,12 @@ ExitCode check(Session& session, const std::string& file) {
         fmt::format("{}; without a running lbd, check with `lbd --check --config {}`",
                     reply.error().message, file));
   }
-  if (!reply->ok()) return session.report_refusal(*reply);
+  if (!reply->ok()) {
+    auto refusal = JsonDoc::parse(reply->body);
+    auto error = refusal ? refusal->root().at("error") : JsonView();
+    if (!error.has("message")) return session.report_refusal(*reply);
+    return session.report(error.text("code"), with_file_name(error.text("message"), file));
+  }
   auto doc = JsonDoc::parse(reply->body);
   if (!doc) return session.report("bad_answer", "lbd's answer is " + doc.error().message);
   auto root = doc->root();

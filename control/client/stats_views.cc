@@ -41,6 +41,25 @@ Cell drops_cell(std::string text, bool any) {
   return {std::move(text), any ? Tone::Warn : Tone::Plain};
 }
 
+/// The real servers of a ServiceStats object, and its sorry server when there is one.
+std::vector<std::pair<std::string, JsonView>> servers_of(JsonView service) {
+  std::vector<std::pair<std::string, JsonView>> servers;
+  for (auto rs : service.items("real_servers")) servers.emplace_back(rs.text("address"), rs);
+  if (auto sorry = service.at("sorry"); sorry.has("address")) {
+    servers.emplace_back(sorry.text("address") + " (sorry)", sorry);
+  }
+  return servers;
+}
+
+/// The one of `servers` with this name; nothing when there is none.
+JsonView named(const std::vector<std::pair<std::string, JsonView>>& servers,
+               const std::string& name) {
+  for (const auto& [other, view] : servers) {
+    if (other == name) return view;
+  }
+  return {};
+}
+
 }  // namespace
 
 std::string counters_view(JsonView now, const Style& style) {
@@ -56,10 +75,10 @@ std::string counters_view(JsonView now, const Style& style) {
     return object.has(key) ? format_count(object.number(key), style.human) : std::string();
   };
   for (auto service : now.items("services")) {
-    auto servers = service.items("real_servers");
+    auto servers = servers_of(service);
     std::uint64_t active = 0;
     std::uint64_t inactive = 0;
-    for (auto rs : servers) {
+    for (const auto& [name, rs] : servers) {
       active += rs.number("active");
       inactive += rs.number("inactive");
     }
@@ -67,9 +86,9 @@ std::string counters_view(JsonView now, const Style& style) {
     table.row({address, "", n(service, "packets"), n(service, "bytes"), n(service, "new_flows"),
                format_count(active, style.human), format_count(inactive, style.human),
                drops_cell(n(service, "drops"), service.number("drops") > 0)});
-    for (auto rs : servers) {
+    for (const auto& [name, rs] : servers) {
       table.row({{address, Tone::Dim},
-                 rs.text("address"),
+                 name,
                  n(rs, "packets"),
                  n(rs, "bytes"),
                  n(rs, "new_flows"),
@@ -99,11 +118,11 @@ std::string rates_view(JsonView before, JsonView now, const Style& style) {
     table.row({address, "", r(old, service, "packets"), r(old, service, "bytes"),
                r(old, service, "new_flows"),
                drops_cell(r(old, service, "drops"), rate_of(old, service, "drops", seconds) > 0)});
-    auto old_servers = old.items("real_servers");
-    for (auto rs : service.items("real_servers")) {
-      auto was = same_address(old_servers, rs);
+    auto old_servers = servers_of(old);
+    for (const auto& [name, rs] : servers_of(service)) {
+      auto was = named(old_servers, name);
       table.row({{address, Tone::Dim},
-                 rs.text("address"),
+                 name,
                  r(was, rs, "packets"),
                  r(was, rs, "bytes"),
                  r(was, rs, "new_flows"),

@@ -228,6 +228,16 @@ TEST(Lbctl, CheckSendsTheFileAndNamesTheWayWithoutLbd) {
               HasSubstr("cannot read"));
 }
 
+TEST(Lbctl, CheckNamesTheFileInEachLineOfARefusal) {
+  FakeLbd lbd;
+  lbd.answer("POST /v1/check",
+             R"({"error":{"code":"bad_config","message":"config:1:2: a\nconfig:3:4: b"}})", 422);
+  auto file = lbd.dir().file("lbd.toml");
+  std::ofstream(file) << "x\n";
+  EXPECT_EQ(run_lbctl(lbd.socket(), {"check", file}).err,
+            "lbctl: " + file + ":1:2: a\n" + file + ":3:4: b\n");
+}
+
 TEST(Lbctl, CheckRefusesFilesOverOneMebibyteItself) {
   FakeLbd lbd;
   auto file = lbd.dir().file("big.toml");

@@ -127,6 +127,13 @@ TEST(Stats, TheSameAnswerTwiceIsNoRate) {
               HasSubstr("a        -                    0"));
 }
 
+TEST(Stats, TheSorryServerHasItsOwnLine) {
+  auto answer = doc(R"({"time_ns":1,"services":[{"address":"a","packets":3,"real_servers":[],
+    "sorry":{"address":"s","packets":3,"active":1}}]})");
+  EXPECT_THAT(counters_view(answer.root(), {}), HasSubstr("s (sorry)"));
+  EXPECT_THAT(rates_view(answer.root(), answer.root(), {}), HasSubstr("s (sorry)"));
+}
+
 TEST(Stats, WorkerCountersAreAColumnAWorkerWithoutZeroes) {
   auto answer = doc(R"({"workers":[{"worker":0,"rx_packets":5,"steps":0,"drops":{"bad_flags":2}},
                                    {"worker":1,"rx_packets":7,"drops":{}}]})");
