@@ -69,6 +69,7 @@ void Engine::link_changed(PortIndex port, std::optional<bool> up) {
   if (link.load(std::memory_order_relaxed) == LinkState::Gone) return;
   LinkState state = !up ? LinkState::Gone : *up ? LinkState::Up : LinkState::Down;
   link.store(state, std::memory_order_relaxed);
+  if (state == LinkState::Up) ports_[raw(port)]->follow_mac();
   wake_all();
 }
 

@@ -44,6 +44,12 @@ Port::~Port() {
   if (restore_vlan_stripping_) std::ignore = set_strips_vlan(interface_, true);
 }
 
+void Port::follow_mac() {
+  auto now = read_link(interface_);
+  if (!now || now->ifindex != link_.ifindex || now->mac == link_.mac) return;
+  if (program_.set_mac(now->mac)) link_.mac = now->mac;
+}
+
 PortInfo Port::info() const {
   PortInfo info;
   info.interface = interface_;

@@ -30,6 +30,10 @@ class Port {
   /// Takes the program off. Packets go to the kernel's stack from now on.
   void detach() noexcept { program_.detach(); }
 
+  /// Tells the program when the interface's MAC address has changed: it passes frames for others
+  /// by.
+  void follow_mac();
+
   [[nodiscard]] const std::string& interface() const noexcept { return interface_; }
   [[nodiscard]] std::uint32_t queues() const noexcept { return queues_; }
   [[nodiscard]] int ifindex() const noexcept { return link_.ifindex; }

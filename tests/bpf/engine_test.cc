@@ -157,6 +157,34 @@ TEST_F(EngineRun, ForwardsInGenericMode) {
   EXPECT_EQ(engine_->ports()[0].xdp_mode, "generic");
 }
 
+TEST_F(EngineRun, ForwardsWithEveryKnobTurned) {
+  auto config = small_config({"d0", "d1"});
+  config.need_wakeup = false;
+  config.busy_poll_us = 20;
+  config.hugepages = false;
+  config.frame_bytes = 4096;
+  config.rx_ring = config.tx_ring = 64;
+  config.batch = 1;
+  config.cpus = {0};
+  config.spin_us = 0;
+  ASSERT_NO_FATAL_FAILURE(start(config));
+  ASSERT_NO_FATAL_FAILURE(publish(1));
+  RawEnd client("c0");
+  RawEnd server("c1");
+  for (int i = 0; i < 200; ++i) ASSERT_TRUE(goes_through(client, server)) << i;
+}
+
+TEST_F(EngineRun, FollowsTheMacAddressOfItsPort) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
+  ASSERT_NO_FATAL_FAILURE(publish(0));
+  RawEnd client("c0");
+  ASSERT_TRUE(goes_through(client, client));
+  ASSERT_TRUE(PrivateNet::run("ip link set d0 address 02:00:00:00:00:77"));
+  EXPECT_FALSE(goes_through(client, client, 50));
+  engine_->link_changed(PortIndex{0}, true);
+  EXPECT_TRUE(goes_through(client, client));
+}
+
 TEST_F(EngineRun, BurstLargerThanTheRingsLeavesNoFrameBehind) {
   ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
   ASSERT_NO_FATAL_FAILURE(publish(1));
