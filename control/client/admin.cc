@@ -128,8 +128,9 @@ ExitCode check(Session& session, const std::string& file) {
   auto doc = JsonDoc::parse(reply->body);
   if (!doc) return session.report("bad_answer", "lbd's answer is " + doc.error().message);
   auto root = doc->root();
-  return session.done(*doc, fmt::format("{} is good: {} services, {} real servers, {} of memory",
-                                        file, root.number("services"), root.number("real_servers"),
+  return session.done(*doc, fmt::format("{} is good: {}, {}, {} of memory", file,
+                                        counted(root.number("services"), "service"),
+                                        counted(root.number("real_servers"), "real server"),
                                         format_bytes(root.number("memory_bytes"), true)));
 }
 
@@ -137,8 +138,9 @@ ExitCode reload(Session& session) {
   auto answer = session.ask("POST", "/v1/reload");
   if (!answer) return ExitCode::Failed;
   auto changed = answer->root().items("changed");
-  std::string sentence = changed.empty() ? "reloaded: nothing had changed"
-                                         : fmt::format("reloaded, {} changes:", changed.size());
+  std::string sentence = changed.empty()
+                             ? "reloaded: nothing had changed"
+                             : fmt::format("reloaded, {}:", counted(changed.size(), "change"));
   for (auto change : changed) sentence += "\n  " + printable(change.text());
   return session.done(*answer, sentence);
 }

@@ -119,8 +119,7 @@ void add_drain_command(CLI::App& app, Chosen& chosen) {
   drain->add_flag("--wait", options->wait,
                   "wait until it is removed and tell what is left meanwhile");
   drain->footer(
-      "With --wait the exit status is 0 when every flow ended by itself, 3 when some were cut at "
-      "the\n"
+      "With --wait the exit status is 0 when no active flow was cut, 3 when some were at the\n"
       "timeout, 1 when the drain was taken back.\n"
       "\n"
       "Examples:\n"

@@ -15,7 +15,8 @@ namespace {
 struct Seen {
   bool there = false;
   bool draining = false;
-  std::uint64_t flows = 0;
+  std::uint64_t active = 0;
+  std::uint64_t inactive = 0;
   std::uint64_t left_ms = 0;
   bool has_deadline = false;
   std::string line;
@@ -39,8 +40,9 @@ std::optional<Seen> look(Session& session, const DrainOptions& options) {
     if (rs.text("address") != options.address) continue;
     seen.there = true;
     seen.draining = rs.flag("draining");
-    seen.flows = rs.number("active") + rs.number("inactive");
-    seen.has_deadline = rs.number("drain_left_ms") > 0;
+    seen.active = rs.number("active");
+    seen.inactive = rs.number("inactive");
+    seen.has_deadline = rs.has("drain_left_ms");
     seen.left_ms = rs.number("drain_left_ms");
     seen.line = drain_line(rs);
   }
@@ -48,27 +50,31 @@ std::optional<Seen> look(Session& session, const DrainOptions& options) {
 }
 
 ExitCode finished(Session& session, const DrainOptions& options, const Seen& last) {
-  // Flows seen just before the deadline did not end by themselves.
-  bool cut = last.flows > 0 && last.has_deadline &&
-             last.left_ms <= 2 * static_cast<std::uint64_t>(options.poll_ms);
+  // Flows seen just before the deadline did not end by themselves; those that the client had closed
+  // already have lost nothing.
+  bool timed_out = last.active + last.inactive > 0 && last.has_deadline &&
+                   last.left_ms <= 2 * static_cast<std::uint64_t>(options.poll_ms);
+  auto cut = timed_out ? last.active : 0;
   if (session.json()) {
     JsonObject answer;
     answer.set("address", options.address).set("service", options.service);
-    answer.set_flag("removed", true).set_number("flows_cut", cut ? last.flows : 0);
+    answer.set_flag("removed", true).set_number("flows_cut", cut);
     session.print(answer.to_string() + "\n");
-  } else if (cut) {
-    session.print(
-        fmt::format("removed {} from {} at the timeout of {}: {} flows were still living\n",
-                    options.address, options.service, options.timeout, last.flows));
   } else {
-    session.print(fmt::format("removed {} from {}: its last flow has ended\n", options.address,
-                              options.service));
+    auto what = !timed_out
+                    ? std::string("its last flow has ended")
+                    : fmt::format("at the timeout of {}, with {} still active and {} closing",
+                                  options.timeout, counted(last.active, "flow"),
+                                  counted(last.inactive, "flow"));
+    session.print(fmt::format("removed {} from {}: {}\n", options.address, options.service, what));
   }
-  return cut ? ExitCode::Partly : ExitCode::Done;
+  return cut > 0 ? ExitCode::Partly : ExitCode::Done;
 }
 
-ExitCode wait_until_gone(Session& session, const DrainOptions& options, std::string shown) {
-  Seen last;
+ExitCode wait_until_gone(Session& session, const DrainOptions& options, Seen last) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kTellAgain = std::chrono::seconds(10);
+  auto told = Clock::now();
   for (;;) {
     auto seen = look(session, options);
     if (!seen) return ExitCode::Failed;
@@ -78,10 +84,13 @@ ExitCode wait_until_gone(Session& session, const DrainOptions& options, std::str
                                                        "somebody took it back (lbctl show rs)",
                                                        options.address, options.service));
     }
-    if (!session.json() && seen->line != shown) session.note(seen->line + "\n");
-    shown = seen->line;
+    bool news = seen->active != last.active || seen->inactive != last.inactive;
+    if (!session.json() && (news || Clock::now() - told >= kTellAgain)) {
+      session.note(seen->line + "\n");
+      told = Clock::now();
+    }
     last = *seen;
-    // lbd has no call that waits, so ask again after a while, and just after the deadline.
+    // lbd has no call that waits, so ask again after a while.
     std::this_thread::sleep_for(std::chrono::milliseconds(options.poll_ms));
   }
 }
@@ -91,10 +100,11 @@ ExitCode wait_until_gone(Session& session, const DrainOptions& options, std::str
 std::string drain_line(JsonView rs) {
   auto active = rs.number("active");
   auto inactive = rs.number("inactive");
-  auto line = fmt::format("draining {}: {} active and {} inactive flows left", rs.text("address"),
+  auto line = fmt::format("draining {}: {} active and {} closing flows left", rs.text("address"),
                           active, inactive);
-  if (auto left = rs.number("drain_left_ms"); left > 0) {
-    line += fmt::format(", removed in {} at the latest", format_duration_ms(left));
+  if (rs.has("drain_left_ms")) {
+    line += fmt::format(", removed in {} at the latest",
+                        format_duration_ms(rs.number("drain_left_ms")));
   }
   return line;
 }
@@ -113,7 +123,10 @@ ExitCode drain_rs(Session& session, const DrainOptions& options) {
   auto line = drain_line(answer->root());
   if (!options.wait) return session.done(*answer, line);
   if (!session.json()) session.note(line + "\n");
-  return wait_until_gone(session, options, line);
+  Seen first;
+  first.active = answer->root().number("active");
+  first.inactive = answer->root().number("inactive");
+  return wait_until_gone(session, options, first);
 }
 
 }  // namespace lb::client

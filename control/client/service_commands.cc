@@ -102,7 +102,8 @@ std::uint64_t flows_of(const Session& session, const std::string& service, std::
 
 std::string cut(std::uint64_t flows) {
   if (flows == 0) return "";
-  return fmt::format(" ({} flows were cut with it; lbctl drain-rs lets them end first)", flows);
+  return fmt::format(" ({} went with it; lbctl drain-rs lets them end first)",
+                     counted(flows, "flow"));
 }
 
 ExitCode nothing_to_set(Session& session, std::string_view command) {
@@ -115,7 +116,7 @@ std::string rs_sentence(JsonView rs, std::string_view service, std::string_view 
   auto text = fmt::format("{} {} in {}: weight {}", verb, rs.text("address"), service,
                           rs.text("weight", "1"));
   auto reason = rs.text("reason");
-  if (!reason.empty()) text += fmt::format(" (no new flows yet: {})", printable(reason));
+  if (!reason.empty()) text += fmt::format(" (no new flows: {})", printable(reason));
   return text;
 }
 

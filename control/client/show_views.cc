@@ -232,11 +232,12 @@ std::string workers_view(JsonView answer, const Style& style) {
                {"INVALID", kRight}});
   for (auto worker : answer.items("workers")) {
     auto frames = fmt::format("{}/{}", worker.text("frames_free", "?"), worker.text("frames", "?"));
+    auto cpu = worker.text("cpu");
     for (auto socket : worker.items("sockets")) {
       auto full = socket.number("rx_ring_full");
       auto invalid = socket.number("rx_invalid_descs") + socket.number("tx_invalid_descs");
       table.row({worker.text("worker"),
-                 worker.text("cpu"),
+                 cpu == "-1" ? "any" : cpu,
                  worker.text("idle"),
                  worker.text("generation"),
                  frames,

@@ -83,6 +83,10 @@ std::string format_count(std::uint64_t count, bool human) {
   return human ? scaled(static_cast<double>(count), 1000, "", kDecimal) : fmt::format("{}", count);
 }
 
+std::string counted(std::uint64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
 std::string format_bytes(std::uint64_t bytes, bool human) {
   return human ? scaled(static_cast<double>(bytes), 1024, " ", kBinary) : fmt::format("{}", bytes);
 }

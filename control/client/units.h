@@ -21,6 +21,9 @@ namespace lb::client {
 /// A count. Exact digits, or with `human` three figures and a decimal unit: "1.23k", "45.6M".
 [[nodiscard]] std::string format_count(std::uint64_t count, bool human);
 
+/// "1 service", "3 services"; the noun takes an s.
+[[nodiscard]] std::string counted(std::uint64_t count, std::string_view noun);
+
 /// A size in bytes. Exact digits, or with `human` a binary unit: "64.0 MiB".
 [[nodiscard]] std::string format_bytes(std::uint64_t bytes, bool human);
 

@@ -79,7 +79,7 @@ TEST(Lbctl, AddRsTellsWhyItGetsNoNewFlowsYet) {
   lbd.answer(std::string("POST ") + kServicePath + "/real-servers",
              R"({"address":"192.0.2.21","weight":1,"reason":"its MAC is not known yet"})");
   auto ran = run_lbctl(lbd.socket(), {"add-rs", "192.0.2.10:80/tcp", "192.0.2.21"});
-  EXPECT_THAT(ran.out, HasSubstr("(no new flows yet: its MAC is not known yet)"));
+  EXPECT_THAT(ran.out, HasSubstr("(no new flows: its MAC is not known yet)"));
 }
 
 TEST(Lbctl, DeletingTellsHowManyFlowsWereCut) {
@@ -165,8 +165,7 @@ TEST(Lbctl, DrainWaitsUntilTheRealServerIsGone) {
   auto ran = run_lbctl(lbd.socket(), {"drain-rs", "192.0.2.10:80/tcp", "192.0.2.21", "--wait"});
   EXPECT_EQ(ran.code, 0) << ran.err;
   EXPECT_EQ(lbd.seen()[0].body, R"({"timeout_ms":300000})");
-  EXPECT_THAT(ran.err,
-              HasSubstr("2 active and 0 inactive flows left, removed in 5m at the latest"));
+  EXPECT_THAT(ran.err, HasSubstr("2 active and 0 closing flows left, removed in 5m at the latest"));
   EXPECT_THAT(ran.err, HasSubstr("1 active"));
   EXPECT_THAT(ran.out, HasSubstr("its last flow has ended"));
 }
@@ -178,11 +177,25 @@ TEST(Lbctl, DrainThatCutFlowsIsPartlyDone) {
   auto service = std::string("GET ") + kServicePath;
   lbd.answer(
       service,
-      R"({"real_servers":[{"address":"192.0.2.21","draining":true,"drain_left_ms":10,"active":4}]})");
+      R"({"real_servers":[{"address":"192.0.2.21","draining":true,"drain_left_ms":0,"active":4,"inactive":1}]})");
   lbd.answer(service, R"({"real_servers":[]})");
   auto ran = run_lbctl(lbd.socket(), {"drain-rs", "192.0.2.10:80/tcp", "192.0.2.21", "--wait"});
   EXPECT_EQ(ran.code, 3);
-  EXPECT_THAT(ran.out, HasSubstr("4 flows were still living"));
+  EXPECT_THAT(ran.out,
+              HasSubstr("at the timeout of 5m, with 4 flows still active and 1 flow closing"));
+}
+
+TEST(Lbctl, DrainThatLeftClosingFlowsAloneIsDone) {
+  FakeLbd lbd;
+  lbd.answer(std::string("POST ") + kRsPath + "/drain",
+             R"({"address":"192.0.2.21","draining":true})");
+  auto service = std::string("GET ") + kServicePath;
+  lbd.answer(service, R"({"real_servers":[{"address":"192.0.2.21","draining":true,)"
+                      R"("drain_left_ms":0,"active":0,"inactive":7}]})");
+  lbd.answer(service, R"({"real_servers":[]})");
+  auto ran = run_lbctl(lbd.socket(), {"drain-rs", "192.0.2.10:80/tcp", "192.0.2.21", "--wait"});
+  EXPECT_EQ(ran.code, 0);
+  EXPECT_THAT(ran.out, HasSubstr("0 flows still active and 7 flows closing"));
 }
 
 TEST(Lbctl, DrainTakenBackIsAFailure) {
@@ -219,7 +232,7 @@ TEST(Lbctl, CheckSendsTheFileAndNamesTheWayWithoutLbd) {
   auto file = lbd.dir().file("lbd.toml");
   std::ofstream(file) << "[control]\n";
   EXPECT_THAT(run_lbctl(lbd.socket(), {"check", file}).out,
-              HasSubstr("is good: 1 services, 3 real servers, 64.0 MiB"));
+              HasSubstr("is good: 1 service, 3 real servers, 64.0 MiB"));
   EXPECT_EQ(lbd.seen()[0].body, "[control]\n");
   auto alone = run_lbctl(lbd.dir().file("none"), {"check", file});
   EXPECT_EQ(alone.code, 1);

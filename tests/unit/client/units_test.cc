@@ -51,6 +51,11 @@ TEST(Units, FormatsCountsInDigitsOrThreeFigures) {
   EXPECT_EQ(format_count(std::numeric_limits<std::uint64_t>::max(), true), "18.4E");
 }
 
+TEST(Units, CountsNouns) {
+  EXPECT_EQ(counted(1, "flow"), "1 flow");
+  EXPECT_EQ(counted(0, "flow"), "0 flows");
+}
+
 TEST(Units, FormatsBytesInBinaryUnits) {
   EXPECT_EQ(format_bytes(512, true), "512 B");
   EXPECT_EQ(format_bytes(1024, true), "1.00 KiB");
