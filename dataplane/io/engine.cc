@@ -10,6 +10,12 @@
 #include "dataplane/base/log.h"
 
 namespace lb {
+namespace {
+
+constexpr std::uint32_t kXdpHeadroom = 256;           // XDP_PACKET_HEADROOM, taken from every chunk
+constexpr std::uint32_t kEthernetBytes = 14 + 2 * 4;  // with two VLAN tags
+
+}  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::start(const DataplaneConfig& config) {
   LB_TRY_ASSIGN(auto sizes, ring_sizes(config, static_cast<std::uint32_t>(config.ports.size())));
@@ -59,6 +65,14 @@ Status Engine::attach_ports() {
     if (!port->native() && config_.xdp_mode == XdpMode::Auto) {
       spdlog::warn("interface {}: XDP in generic mode, which is slow: {}", port->interface(),
                    port->info().xdp_mode_reason);
+    }
+    std::uint32_t longest = port->link().mtu + kEthernetBytes;
+    if (longest > config_.frame_bytes - kXdpHeadroom) {
+      spdlog::warn(
+          "interface {}: MTU {}, but frames over {} bytes do not fit frame_bytes = {} and are "
+          "dropped; lower the MTU{}",
+          port->interface(), port->link().mtu, config_.frame_bytes - kXdpHeadroom,
+          config_.frame_bytes, config_.frame_bytes < 4096 ? " or set frame_bytes = 4096" : "");
     }
   }
   return {};

@@ -3,10 +3,16 @@
 #include "dataplane/io/idle.h"
 
 #include <gtest/gtest.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
+#include <cstddef>
 #include <thread>
 
 #include "dataplane/base/clock.h"
@@ -84,6 +90,31 @@ TEST_P(IdleKinds, BrokenDescriptorDoesNotMakeItSpin) {
   idle->wait(20);
   EXPECT_GE(wait_ms(*idle, 20), 15U);
   EXPECT_GE(wait_ms(*idle, 20), 15U);
+}
+
+/// What a container's seccomp profile does to io_uring.
+bool refuse_io_uring() {
+  std::array program = {
+      sock_filter BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(seccomp_data, nr)),
+      sock_filter BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_setup, 0, 1),
+      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+      sock_filter BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+  };
+  sock_fprog filter = {.len = program.size(), .filter = program.data()};
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
+         prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter) == 0;
+}
+
+TEST(Idle, FallsBackToPollWhereIoUringIsRefused) {
+  pid_t child = fork();
+  if (child == 0) {
+    if (!refuse_io_uring()) _exit(2);
+    auto idle = make_idle({});
+    _exit(idle && (*idle)->kind() == IdleKind::Poll ? 0 : 1);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(Both, IdleKinds, testing::Values(IdleKind::IoUring, IdleKind::Poll),
