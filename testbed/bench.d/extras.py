@@ -158,7 +158,7 @@ def change_servers(lab, tools, load):
             "del-rs", service, server]
         started = time.monotonic()
         done = subprocess.run([*command, *words], capture_output=True, text=True, timeout=20,
-                              check=False)
+                              check=False, start_new_session=True, preexec_fn=prefer)
         took.append((time.monotonic() - started) * 1000)
         if done.returncode != 0 and load.poll() is None:
             load.kill()
