@@ -54,14 +54,13 @@ class FlowTable {
   }
 
   // Owner thread only:
-  /// Asks for the tags of both buckets. First of two stages over a batch; find() needs neither,
+  /// Asks for the tags of the first bucket. First of two stages over a batch; find() needs neither,
   /// they hide its misses.
   void prefetch(std::uint64_t hash) const noexcept {
-    const Place place = place_of(hash);
-    __builtin_prefetch(&tags_[place.first]);
-    __builtin_prefetch(&tags_[place.second]);
+    __builtin_prefetch(&tags_[first_bucket(hash)]);
   }
-  /// Second stage, when the tags have come: asks for the entry that find() will compare.
+  /// Second stage, when the tags have come: asks for the entry that find() will compare, or for the
+  /// tags of the second bucket.
   void prefetch_entry(std::uint64_t hash) const noexcept;
   /// Finds a flow, expired or not; the caller judges by last_seen, state and its service's
   /// timeouts.
@@ -100,6 +99,7 @@ class FlowTable {
  private:
   static constexpr unsigned kSlots = TagGroup::kSlots;
   static constexpr int kMoveRetries = 8;
+  static constexpr int kRoomToSpare = 3;
   struct Place {
     std::uint32_t first;
     std::uint32_t second;
@@ -116,6 +116,15 @@ class FlowTable {
     const std::uint32_t buckets = (flows_max + 5) / 6;
     return buckets < 2 ? 2 : buckets;
   }
+  [[nodiscard]] std::uint32_t first_bucket(std::uint64_t hash) const noexcept {
+    return static_cast<std::uint32_t>(((hash >> 32) * buckets_) >> 32);
+  }
+  [[nodiscard]] static std::uint16_t tag_of(std::uint64_t hash) noexcept {
+    const auto low = static_cast<std::uint16_t>(hash);
+    return low == 0 ? 1 : low;
+  }
+  [[nodiscard]] Entry* find_in(std::uint32_t bucket, std::uint16_t tag,
+                               const typename Entry::KeyWords& key) noexcept;
   [[nodiscard]] Place place_of(std::uint64_t hash) const noexcept;
   [[nodiscard]] std::uint32_t other_bucket(std::uint32_t bucket, std::uint16_t tag) const noexcept;
   [[nodiscard]] Entry& entry(Slot slot) const noexcept {

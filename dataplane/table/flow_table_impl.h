@@ -46,36 +46,43 @@ std::uint32_t FlowTable<Key>::other_bucket(std::uint32_t bucket, std::uint16_t t
 
 template <class Key>
 typename FlowTable<Key>::Place FlowTable<Key>::place_of(std::uint64_t hash) const noexcept {
-  const auto first = static_cast<std::uint32_t>(((hash >> 32) * buckets_) >> 32);
-  const auto low = static_cast<std::uint16_t>(hash);
-  const std::uint16_t tag = low == 0 ? 1 : low;
+  const std::uint32_t first = first_bucket(hash);
+  const std::uint16_t tag = tag_of(hash);
   return {first, other_bucket(first, tag), tag};
 }
 
 template <class Key>
 void FlowTable<Key>::prefetch_entry(std::uint64_t hash) const noexcept {
-  const Place place = place_of(hash);
-  for (std::uint32_t bucket : {place.first, place.second}) {
-    const unsigned mask = tags_[bucket].match(place.tag);
-    if (mask != 0) {
-      __builtin_prefetch(&entry({bucket, static_cast<unsigned>(std::countr_zero(mask))}), 1);
-    }
+  const std::uint32_t first = first_bucket(hash);
+  const std::uint16_t tag = tag_of(hash);
+  if (const unsigned mask = tags_[first].match(tag); mask != 0) [[likely]] {
+    __builtin_prefetch(&entry({first, static_cast<unsigned>(std::countr_zero(mask))}), 1);
+  } else {
+    __builtin_prefetch(&tags_[other_bucket(first, tag)]);
   }
 }
 
 template <class Key>
-typename FlowTable<Key>::Entry* FlowTable<Key>::find(const Key& key, std::uint64_t hash) noexcept {
-  const Place place = place_of(hash);
-  const auto words = Entry::words_of(key);
-  for (std::uint32_t bucket : {place.first, place.second}) {
-    for (unsigned mask = tags_[bucket].match(place.tag); mask != 0; mask &= mask - 1) {
-      Entry& candidate = entry({bucket, static_cast<unsigned>(std::countr_zero(mask))});
-      if (candidate.holds(words)) [[likely]] {
-        return &candidate;
-      }
+typename FlowTable<Key>::Entry* FlowTable<Key>::find_in(
+    std::uint32_t bucket, std::uint16_t tag, const typename Entry::KeyWords& key) noexcept {
+  for (unsigned mask = tags_[bucket].match(tag); mask != 0; mask &= mask - 1) {
+    Entry& candidate = entry({bucket, static_cast<unsigned>(std::countr_zero(mask))});
+    if (candidate.holds(key)) [[likely]] {
+      return &candidate;
     }
   }
   return nullptr;
+}
+
+template <class Key>
+typename FlowTable<Key>::Entry* FlowTable<Key>::find(const Key& key, std::uint64_t hash) noexcept {
+  const auto words = Entry::words_of(key);
+  const std::uint32_t first = first_bucket(hash);
+  const std::uint16_t tag = tag_of(hash);
+  if (Entry* found = find_in(first, tag, words)) [[likely]] {
+    return found;
+  }
+  return find_in(other_bucket(first, tag), tag, words);
 }
 
 template <class Key>
@@ -104,8 +111,10 @@ typename FlowTable<Key>::Inserted FlowTable<Key>::insert(const Key& key, std::ui
   const unsigned first = tags_[place.first].empty();
   const unsigned second = tags_[place.second].empty();
   if ((first | second) != 0) [[likely]] {
-    // Into the less loaded bucket: this is what keeps full buckets rare at three quarters load.
-    const bool use_first = std::popcount(first) >= std::popcount(second);
+    // Into the first bucket while it has room to spare, since find() looks there first; else into
+    // the less loaded one, which keeps full buckets rare at three quarters load.
+    const int room = std::popcount(first);
+    const bool use_first = room >= kRoomToSpare || room >= std::popcount(second);
     const auto index = static_cast<unsigned>(std::countr_zero(use_first ? first : second));
     Entry* target = fill({use_first ? place.first : place.second, index}, place, key, data);
     store_release(size_, size_ + 1);
