@@ -30,12 +30,11 @@ class FramePool {
 
   /// All frames are Free. REQUIRES: frames > 0; frame_bytes a power of two.
   FramePool(std::uint32_t frames, std::uint32_t frame_bytes)
-      : frames_(frames),
+      : frames_(checked(frames, frame_bytes)),
         shift_(static_cast<std::uint32_t>(std::countr_zero(frame_bytes))),
         stack_(std::make_unique<Frame[]>(frames)),
         owner_(std::make_unique<FrameOwner[]>(frames)),
         free_(frames) {
-    LB_ASSERT(frames > 0 && std::has_single_bit(frame_bytes));
     counts_[index(FrameOwner::Free)] = frames;
     for (Frame i = 0; i < frames; ++i) stack_[i] = frames - 1 - i;
   }
@@ -115,6 +114,10 @@ class FramePool {
   }
 
  private:
+  static std::uint32_t checked(std::uint32_t frames, std::uint32_t frame_bytes) noexcept {
+    LB_ASSERT(frames > 0 && std::has_single_bit(frame_bytes));
+    return frames;
+  }
   static constexpr std::size_t index(FrameOwner owner) noexcept {
     return static_cast<std::size_t>(owner);
   }

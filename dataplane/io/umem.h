@@ -7,19 +7,18 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <utility>
 
 #include "dataplane/base/result.h"
+#include "dataplane/table/mapped_memory.h"
 
 namespace lb {
 
 class Umem {
  public:
-  /// Takes the memory at once: huge pages if wanted and to be had, else normal pages. Errors:
-  /// ENOMEM.
+  /// Takes the memory at once: huge pages if wanted and to be had (explicit ones, else transparent
+  /// ones), else normal pages. Errors: ENOMEM.
   [[nodiscard]] static Result<Umem> map(std::size_t bytes, bool want_hugepages);
-  Umem(Umem&& other) noexcept;
-  Umem& operator=(Umem&& other) noexcept;
-  ~Umem();
 
   /// Registers the memory through an AF_XDP socket. Errors: ENOBUFS (memory limit) and others, in
   /// words.
@@ -27,16 +26,17 @@ class Umem {
   /// The socket that it is registered with, -1 before: the others name it when they bind.
   [[nodiscard]] int socket_fd() const noexcept { return socket_fd_; }
 
-  [[nodiscard]] std::uint8_t* data() const noexcept { return data_; }
-  [[nodiscard]] std::size_t bytes() const noexcept { return bytes_; }
-  [[nodiscard]] bool hugepages() const noexcept { return hugepages_; }
+  [[nodiscard]] std::uint8_t* data() const noexcept {
+    return reinterpret_cast<std::uint8_t*>(memory_.data());
+  }
+  [[nodiscard]] std::size_t bytes() const noexcept { return memory_.bytes(); }
+  /// Whether it stands on explicit huge pages.
+  [[nodiscard]] bool hugepages() const noexcept { return memory_.hugetlb(); }
 
  private:
-  Umem() = default;
-  std::uint8_t* data_ = nullptr;
-  std::size_t bytes_ = 0;
+  explicit Umem(MappedMemory memory) noexcept : memory_(std::move(memory)) {}
+  MappedMemory memory_;
   int socket_fd_ = -1;
-  bool hugepages_ = false;
 };
 
 }  // namespace lb

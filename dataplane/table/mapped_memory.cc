@@ -47,11 +47,12 @@ int populate(std::byte* data, std::size_t bytes, std::size_t page) {
 
 }  // namespace
 
-Result<MappedMemory> MappedMemory::create(std::size_t bytes) {
+Result<MappedMemory> MappedMemory::create(std::size_t bytes, bool want_huge) {
   if (bytes == 0) return fail(EINVAL, "memory of 0 bytes was asked for");
   MappedMemory memory;
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  if (bytes >= kHugeBytes) {
+  const bool huge_fits = want_huge && bytes >= kHugeBytes;
+  if (huge_fits) {
     std::size_t huge = round_up(bytes, kHugeBytes);
     void* data = map_anonymous(huge, MAP_HUGETLB | MAP_POPULATE);
     if (data != MAP_FAILED) {
@@ -62,11 +63,11 @@ Result<MappedMemory> MappedMemory::create(std::size_t bytes) {
     }
   }
   std::size_t rounded = round_up(bytes, page);
-  void* data = bytes >= kHugeBytes ? map_aligned(rounded) : map_anonymous(rounded, 0);
+  void* data = huge_fits ? map_aligned(rounded) : map_anonymous(rounded, 0);
   if (data == MAP_FAILED) return fail_errno(errno, fmt::format("mmap of {} bytes", rounded));
   memory.data_ = static_cast<std::byte*>(data);
   memory.bytes_ = rounded;
-  if (bytes >= kHugeBytes) madvise(data, rounded, MADV_HUGEPAGE);
+  if (huge_fits) madvise(data, rounded, MADV_HUGEPAGE);
   if (int error = populate(memory.data_, rounded, page); error != 0) {
     return fail_errno(error, fmt::format("taking {} bytes of memory", rounded));
   }

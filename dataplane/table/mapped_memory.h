@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// MappedMemory: one zeroed block for a table, taken and touched at start so that the packet path
-// never faults: explicit huge pages where there are some, else normal pages with transparent huge
-// pages asked for.
+// MappedMemory: one zeroed block for a table or a worker's frames, taken and touched at start so
+// that the packet path never faults: explicit huge pages where there are some, else normal pages
+// with transparent huge pages asked for.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,8 @@ class MappedMemory {
  public:
   MappedMemory() = default;
   /// Errors: EINVAL for 0 bytes, else what mmap says (ENOMEM).
-  [[nodiscard]] static Result<MappedMemory> create(std::size_t bytes);
+  /// `want_huge` false: normal pages only.
+  [[nodiscard]] static Result<MappedMemory> create(std::size_t bytes, bool want_huge = true);
   MappedMemory(MappedMemory&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)),
         bytes_(std::exchange(other.bytes_, 0)),

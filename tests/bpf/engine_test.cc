@@ -76,7 +76,7 @@ class EngineRun : public testing::Test {
     ASSERT_TRUE(PrivateNet::veth("d0", "c0"));
     ASSERT_TRUE(PrivateNet::veth("d1", "c1"));
   }
-  void start(DataplaneConfig config) {
+  void start(const DataplaneConfig& config) {
     auto started = Engine::start(config);
     ASSERT_TRUE(started) << started.error().message;
     engine_ = std::move(*started);
@@ -378,8 +378,8 @@ TEST_F(EngineRun, WithoutCapabilitiesItSaysWhichAreMissing) {
 int open_fds() {
   int count = 0;
   DIR* dir = opendir("/proc/self/fd");
-  while (readdir(dir) != nullptr) ++count;
-  closedir(dir);
+  while (dir != nullptr && readdir(dir) != nullptr) ++count;
+  if (dir != nullptr) closedir(dir);
   return count;
 }
 

@@ -80,7 +80,7 @@ class RawEnd {
     address.sll_ifindex = static_cast<int>(if_nametoindex(interface.c_str()));
     int one = 1;
     setsockopt(fd_.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, &one, sizeof one);
-    valid_ = bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
+    valid_ = fd_ && bind(fd_.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0;
   }
   [[nodiscard]] bool valid() const { return valid_; }
   bool send(const Bytes& frame) const {

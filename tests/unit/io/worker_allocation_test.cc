@@ -15,7 +15,8 @@ namespace {
 std::atomic<std::uint64_t> allocations{0};
 }
 
-// NOLINTBEGIN(misc-new-delete-overloads): the whole set is replaced, by malloc and free.
+// NOLINTBEGIN(clang-analyzer-cplusplus.NewDelete,clang-analyzer-unix.Malloc): new and delete
+// themselves, by malloc and free.
 void* operator new(std::size_t bytes) {
   allocations.fetch_add(1, std::memory_order_relaxed);
   if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
@@ -23,7 +24,7 @@ void* operator new(std::size_t bytes) {
 }
 void operator delete(void* memory) noexcept { std::free(memory); }
 void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-// NOLINTEND(misc-new-delete-overloads)
+// NOLINTEND(clang-analyzer-cplusplus.NewDelete,clang-analyzer-unix.Malloc)
 
 namespace lb {
 namespace {

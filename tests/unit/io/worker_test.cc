@@ -17,7 +17,6 @@ namespace {
 
 using test::FakeKernel;
 using test::FakeRings;
-using test::Faults;
 
 struct FakeTable {
   Generation generation = Generation::None;

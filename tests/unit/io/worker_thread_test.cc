@@ -87,6 +87,7 @@ TEST(EngineThreads, PublishReclaimAndLinksBesideRunningWorkers) {
   Snapshots<Table> tables(2);
   PortLinks links{};
   std::vector<std::unique_ptr<Unit>> units;
+  units.reserve(2);
   for (std::uint32_t i = 0; i < 2; ++i) {
     units.push_back(std::make_unique<Unit>(i, tables, links, kPackets));
   }
