@@ -23,6 +23,10 @@
 
 namespace lb {
 
+/// g++ 12 takes a function that only prefetches for one without effect and drops every call to it;
+/// an empty volatile asm keeps them.
+inline void keep_prefetch() noexcept { asm volatile(""); }
+
 enum class InsertOutcome : std::uint8_t {
   Inserted,      ///< into a free slot
   EvictedIdle,   ///< both buckets were full; the idlest expired flow of the sixteen was replaced
@@ -57,6 +61,7 @@ class FlowTable {
   /// Asks for the tags of the first bucket. First of two stages over a batch; find() needs neither,
   /// they hide its misses.
   void prefetch(std::uint64_t hash) const noexcept {
+    keep_prefetch();
     __builtin_prefetch(&tags_[first_bucket(hash)]);
   }
   /// Second stage, when the tags have come: asks for the entry that find() will compare, or for the

@@ -53,6 +53,7 @@ typename FlowTable<Key>::Place FlowTable<Key>::place_of(std::uint64_t hash) cons
 
 template <class Key>
 void FlowTable<Key>::prefetch_entry(std::uint64_t hash) const noexcept {
+  keep_prefetch();
   const std::uint32_t first = first_bucket(hash);
   const std::uint16_t tag = tag_of(hash);
   if (const unsigned mask = tags_[first].match(tag); mask != 0) [[likely]] {
