@@ -130,7 +130,7 @@ static __always_inline bool service_takes(struct packet *p, __u16 port_be)
 
 	p->key.proto = p->proto;
 	p->key.port_be = port_be;
-	if (bpf_map_lookup_elem(&vips, &p->key))
+	if (port_be && bpf_map_lookup_elem(&vips, &p->key)) /* 0 is the key of the ranges */
 		return true;
 	p->key.port_be = 0;
 	value = bpf_map_lookup_elem(&vips, &p->key);

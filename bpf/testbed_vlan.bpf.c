@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
 // A tagged host of the testbed on a kernel without VLAN devices: `untag` (XDP) takes up to two tags
-// off what arrives, `tag10` and `tag20` (tc egress) put one on what leaves. Loaded by testbed/lib.sh.
+// off what arrives, `tag10` and `tag20` (tc egress) put one on what leaves. Loaded by
+// testbed/lib.sh.
 #include "bpf/vmlinux.h"
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>

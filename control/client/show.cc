@@ -60,6 +60,7 @@ ExitCode show_memory(Session& session) { return show(session, "/v1/memory", memo
 ExitCode show_version(Session& session) {
   auto reply = session.try_call("GET", "/v1/version");
   auto doc = reply && reply->ok() ? JsonDoc::parse(reply->body) : Result<JsonDoc>(fail(ENOENT, ""));
+  const auto outcome = doc ? ExitCode::Done : ExitCode::Partly;
   if (session.json()) {
     JsonObject both;
     both.set("lbctl", LB_VERSION);
@@ -69,13 +70,13 @@ ExitCode show_version(Session& session) {
       both.set_null("lbd");
     }
     session.print(both.to_string() + "\n");
-    return ExitCode::Done;
+    return outcome;
   }
   session.print("lbctl  " LB_VERSION "\n");
   session.print(doc ? version_view(doc->root(), style_of(session))
                     : fmt::format("lbd    {}\n",
                                   reply ? "does not answer as it should" : reply.error().message));
-  return ExitCode::Done;
+  return outcome;
 }
 
 }  // namespace lb::client

@@ -38,6 +38,7 @@ TEST_F(XdpProgramRun, TreatsUnmatchedPortsAsTheVipSays) {
   EXPECT_EQ(run(v4().tcp(1234, 81, kSyn)), "vip_unmatched");
   EXPECT_EQ(run(v4().udp(1234, 7999)), "vip_unmatched");
   EXPECT_EQ(run(v4().udp(1234, 8101)), "vip_unmatched");
+  EXPECT_EQ(run(v4().udp(1234, 0)), "vip_unmatched") << "the ranges' key is no port";
   EXPECT_EQ(run(v4().protocol(47, Bytes(8))), "vip_unmatched");
   EXPECT_EQ(run(v4(kPassVip).tcp(1234, 80, kSyn)), "pass");
   EXPECT_EQ(run(v6().tcp(1234, 80, kSyn)), "vip_unmatched");

@@ -136,7 +136,7 @@ TEST(Lbctl, SaysHowToStartLbdWhenNoneRuns) {
   auto json = run_lbctl(dir.file("lbd.sock"), {"--json", "show", "vips"});
   EXPECT_THAT(json.out, HasSubstr(R"({"error":{"code":"not_running",)"));
   auto version = run_lbctl(dir.file("lbd.sock"), {"version"});
-  EXPECT_EQ(version.code, 0);
+  EXPECT_EQ(version.code, 3) << "half of the answer is missing";
   EXPECT_THAT(version.out, HasSubstr("lbctl  0."));
 }
 
