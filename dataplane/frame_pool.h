@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <memory>
 #include <numeric>
+#include <vector>
 
 #include "dataplane/base/assert.h"
 
@@ -105,7 +106,7 @@ class FramePool {
   [[nodiscard]] bool recounted() const {
     std::array<std::uint32_t, kFrameOwners> counts{};
     for (Frame i = 0; i < frames_; ++i) ++counts[index(owner_[i])];
-    auto on_stack = std::make_unique<bool[]>(frames_);
+    std::vector<bool> on_stack(frames_);
     for (std::uint32_t i = 0; i < free_; ++i) {
       if (owner_[stack_[i]] != FrameOwner::Free || on_stack[stack_[i]]) return false;
       on_stack[stack_[i]] = true;

@@ -84,7 +84,8 @@ class RawEnd {
   }
   [[nodiscard]] bool valid() const { return valid_; }
   bool send(const Bytes& frame) const {
-    return ::send(fd_.get(), frame.data(), frame.size(), 0) == static_cast<ssize_t>(frame.size());
+    return valid_ &&
+           ::send(fd_.get(), frame.data(), frame.size(), 0) == static_cast<ssize_t>(frame.size());
   }
   /// The next frame that `wanted` takes, or nothing after `limit_ms` without any.
   std::optional<Bytes> receive(const std::function<bool(const Bytes&)>& wanted,
