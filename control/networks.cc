@@ -36,8 +36,9 @@ bool same_network(const IpAddr& a, const IpAddr& b, unsigned prefix_length) {
 
 Networks::Networks(std::vector<std::string> interfaces) {
   for (auto& interface : interfaces) {
-    ports_.push_back(
-        Port{.interface = std::move(interface), .exists = false, .link = {}, .addresses = {}});
+    Port port;
+    port.interface = std::move(interface);
+    ports_.push_back(std::move(port));
   }
 }
 
@@ -60,17 +61,16 @@ Networks::Port* Networks::by_ifindex(int ifindex) {
 }
 
 Networks::Change Networks::on_link(const LinkEntry& link) {
-  auto found = std::ranges::find(ports_, link.name, &Port::interface);
-  if (found == ports_.end()) {
-    // Renamed away: the data plane's sockets stay on the device, so the port does too.
-    Port* port = by_ifindex(link.ifindex);
-    if (port == nullptr) return {};
-    found = ports_.begin() + (port - ports_.data());
-  }
+  // By index once it is known: a port may be renamed, and another device may take its name.
+  auto found = std::ranges::find_if(ports_, [&](const Port& port) {
+    return port.attached_ifindex == 0 ? port.interface == link.name
+                                      : port.attached_ifindex == link.ifindex;
+  });
+  if (found == ports_.end()) return {};
   Port& port = *found;
-  bool same = port.exists && port.link.ifindex == link.ifindex && port.link.mac == link.mac &&
-              port.link.mtu == link.mtu && port.link.up == link.up;
-  if (port.exists && port.link.ifindex != link.ifindex) port.addresses.clear();
+  bool same = port.exists && port.link.mac == link.mac && port.link.mtu == link.mtu &&
+              port.link.up == link.up;
+  port.attached_ifindex = link.ifindex;
   port.exists = true;
   port.link = link;
   return {

@@ -19,7 +19,9 @@ class Networks {
   /// The attached ports, in the order of the config.
   explicit Networks(std::vector<std::string> interfaces);
 
-  /// Replaces everything known, at start and after lost events.
+  /// Replaces everything known, at start and after lost events. The first call fixes which devices
+  /// the ports are: one that is deleted and made again under its name is another device, to which
+  /// nothing is attached.
   void reset(const std::vector<LinkEntry>& links, const std::vector<InterfaceAddress>& addresses);
 
   struct Change {
@@ -37,6 +39,7 @@ class Networks {
     bool exists = false;
     LinkEntry link;
     std::vector<InterfaceAddress> addresses;
+    int attached_ifindex = 0;  ///< 0: not there yet
   };
   [[nodiscard]] const std::vector<Port>& ports() const noexcept { return ports_; }
   [[nodiscard]] const Port& port(PortIndex index) const { return ports_[raw(index)]; }

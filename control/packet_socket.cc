@@ -28,13 +28,18 @@ constexpr sock_filter unless_equal_skip(std::uint32_t value, std::uint8_t skip) 
 }
 constexpr sock_filter verdict(std::uint32_t bytes) { return {BPF_RET | BPF_K, 0, 0, bytes}; }
 
-// Offsets count from the Ethernet header; the kernel has taken the tag out by then.
-constexpr std::array kTaggedArp{load(BPF_W, kVlanPresent), unless_equal_skip(1, 1),
-                                verdict(kAccept), verdict(0)};
-constexpr std::array kTaggedAdvertisement{load(BPF_W, kVlanPresent), unless_equal_skip(1, 5),
-                                          load(BPF_B, 14 + 6),       unless_equal_skip(58, 3),
-                                          load(BPF_B, 14 + 40),      unless_equal_skip(136, 1),
-                                          verdict(kAccept),          verdict(0)};
+// Offsets count from the Ethernet header; the kernel has taken the tag out by then. A socket of one
+// protocol would see these frames without their tag: it is forgotten just before, where there is no
+// VLAN device.
+constexpr std::array kTaggedArp{load(BPF_W, kVlanPresent), unless_equal_skip(1, 3),
+                                load(BPF_H, 12),           unless_equal_skip(ETH_P_ARP, 1),
+                                verdict(kAccept),          verdict(0)};
+constexpr std::array kTaggedAdvertisement{
+    load(BPF_W, kVlanPresent), unless_equal_skip(1, 7),
+    load(BPF_H, 12),           unless_equal_skip(ETH_P_IPV6, 5),
+    load(BPF_B, 14 + 6),       unless_equal_skip(58, 3),
+    load(BPF_B, 14 + 40),      unless_equal_skip(136, 1),
+    verdict(kAccept),          verdict(0)};
 
 Status attach(int fd, std::span<const sock_filter> filter) {
   sock_fprog program{};
@@ -87,7 +92,9 @@ Result<PacketSocket> PacketSocket::tagged_answers(int ifindex, Family family) {
   } else {
     LB_TRY(attach(fd.get(), kTaggedAdvertisement));
   }
-  LB_TRY(bind_to(fd.get(), ifindex, family == Family::V4 ? ETH_P_ARP : ETH_P_IPV6));
+  // What the host itself sends is of no interest; older kernels filter it like the rest.
+  (void)setsockopt(fd.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, &on, sizeof(on));
+  LB_TRY(bind_to(fd.get(), ifindex, ETH_P_ALL));
   return PacketSocket(std::move(fd), ifindex);
 }
 

@@ -55,8 +55,10 @@ void VipAddresses::put(PortIndex port, const IpAddr& vip) {
     }
     // Left by an lbd that died, and still wanted.
   } else if (Status added = hooks_.add(on_port(port, vip)); !added) {
-    // EEXIST with one of our own: the event of the last time has not come yet.
-    if (added.error().code.value() != EEXIST || own == own_.end()) {
+    // EEXIST with one of our own: the event of the last time has not come yet; ENODEV: that of the
+    // port's end.
+    int error = added.error().code.value();
+    if (error != ENODEV && (error != EEXIST || own == own_.end())) {
       complain(vip,
                "cannot put it on " + networks_.port(port).interface + ": " + added.error().message);
     }

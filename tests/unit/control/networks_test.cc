@@ -71,6 +71,15 @@ TEST(Networks, ALinkThatGoesTakesItsAddressesAlong) {
   EXPECT_FALSE(networks.on_link_gone(3).links);
 }
 
+TEST(Networks, ADeviceMadeAgainUnderThePortsNameIsNotThePort) {
+  Networks networks = ControlWorld::two_networks();
+  networks.on_link_gone(3);
+  EXPECT_FALSE(networks.on_link(ControlWorld::link(7, "eth1")).port);
+  EXPECT_FALSE(networks.port(PortIndex{1}).exists);
+  LinkEntry renamed = ControlWorld::link(2, "wan0");
+  EXPECT_EQ(networks.on_link(renamed).port, PortIndex{0});
+}
+
 TEST(Networks, SaysWhatAnEventChanged) {
   Networks networks = ControlWorld::two_networks();
   LinkEntry link = ControlWorld::link(2, "eth0");

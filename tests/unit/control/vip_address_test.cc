@@ -104,7 +104,7 @@ TEST_F(VipAddressesTest, PutsBackWhatSomebodyTookOff) {
 }
 
 TEST_F(VipAddressesTest, ARefusedOneIsTriedAgain) {
-  refuse = ENODEV;
+  refuse = EACCES;
   vips.apply({{ip("10.0.0.99"), VipOwner::Lbd}});
   vips.apply({{ip("10.0.0.99"), VipOwner::Lbd}});
   EXPECT_EQ(adds, 0);
