@@ -30,7 +30,9 @@ std::vector<std::uint32_t> quotas(std::span<const MaglevBackend> backends, std::
   }
   std::vector<std::size_t> order(backends.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, std::greater{}, [&](std::size_t i) { return remainder[i]; });
+  std::ranges::sort(order, [&](std::size_t a, std::size_t b) {
+    return remainder[a] != remainder[b] ? remainder[a] > remainder[b] : a < b;
+  });
   for (std::uint32_t i = 0; i < left; ++i) ++quota[order[i]];
   return quota;
 }

@@ -11,7 +11,7 @@ constexpr std::uint8_t kSyn = 0x02;
 constexpr std::uint8_t kRst = 0x04;
 constexpr std::uint8_t kAck = 0x10;
 
-constexpr auto NO = FlowState::None;
+[[maybe_unused]] constexpr auto NO = FlowState::None;
 constexpr auto ES = FlowState::Established;
 constexpr auto SS = FlowState::SynSent;
 constexpr auto SR = FlowState::SynRecv;
