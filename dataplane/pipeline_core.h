@@ -104,8 +104,9 @@ class PipelineCore {
 
  private:
   static constexpr std::size_t kChunk = 64;
-  static constexpr std::size_t kParseAhead = 8;          // packets whose headers are prefetched
-  static constexpr std::uint32_t kSweepTurnMs = 60'000;  // a full turn of the ageing
+  static constexpr std::size_t kParseAhead = 8;  // packets whose headers are prefetched
+  static constexpr std::uint32_t kSweepTurnMs =
+      8'000;  // a full turn of the ageing: how late a drain can see an end
 
   enum class Action : std::uint8_t { Forward, Drop, TimeExceeded, EchoReply, Hold };
   struct Verdict {
