@@ -68,7 +68,6 @@ Status Controller::change(const std::function<Status()>& operation) {
   if (Status published = publish(); !published) {
     registry_.roll_back(std::move(before));
     follow();
-    next_hops_ = resolve_next_hops();
     stats_.follow(registry_);
     return std::unexpected(as_refusal(std::move(published).error()));
   }
@@ -80,10 +79,13 @@ void Controller::follow() { checks_ = health_.follow(registry_, parts_.now_ms())
 
 Status Controller::publish() {
   stats_.follow(registry_);
-  next_hops_ = resolve_next_hops();
-  ports_ = egress_ports();
-  LB_TRY_ASSIGN(auto table, builder_.build(registry_, next_hops_, ports_));
+  NextHops next_hops = resolve_next_hops();
+  std::vector<EgressPort> ports = egress_ports();
+  LB_TRY_ASSIGN(auto table, builder_.build(registry_, next_hops, ports));
   LB_TRY_ASSIGN(generation_, parts_.dataplane.publish(std::move(table)));
+  // Only now: refresh() compares with what is published.
+  next_hops_ = std::move(next_hops);
+  ports_ = std::move(ports);
   published_revision_ = registry_.revision();
   return {};
 }

@@ -100,6 +100,17 @@ TEST_F(ControllerTest, ARefusedPublicationUndoesTheChangeWhole) {
   ASSERT_TRUE(controller.add_service(service("192.0.2.1:80/tcp")));
 }
 
+TEST_F(ControllerTest, WhatChangedDuringARefusedPublicationIsPublishedLater) {
+  ASSERT_TRUE(controller.start());
+  LinkEntry down = ControlWorld::link(3, "eth1");
+  down.up = false;
+  world.networks.on_link(down);
+  world.dataplane.refuse_next = Error{std::error_code(EIO, std::system_category()), "no"};
+  ASSERT_FALSE(controller.add_service(service("192.0.2.1:80/tcp")));
+  ASSERT_TRUE(controller.refresh());
+  EXPECT_FALSE(world.dataplane.table->port(PortIndex{1}).up);
+}
+
 TEST_F(ControllerTest, TwoServicesThatCheckOneRsShareTheCheck) {
   ASSERT_TRUE(controller.start());
   ASSERT_TRUE(controller.add_service(service("192.168.1.223:80/tcp")));
