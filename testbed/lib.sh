@@ -55,6 +55,11 @@ tb_in() {
   nsenter --net="/run/netns/$(tb_name "$role")" -- "$@"
 }
 
+# As tb_in, in place of this shell: for a background job whose pid is to be the program's own.
+tb_exec_in() {
+  exec nsenter --net="/run/netns/$(tb_name "$1")" -- "${@:2}"
+}
+
 tb_name() { printf 'slb-%s-%s' "$tb_suffix" "$1"; }
 
 # --- life of a testbed -------------------------------------------------------------------------------
@@ -216,6 +221,11 @@ tb_link() {
 tb_plug() {
   tb_link "$2" "$3" "$4" "$1" "$2-$3"
   ip -n "$(tb_name "$1")" link set dev "$2-$3" master br
+  [ "$tb_queues" = 1 ] || {
+    tb_in "$1" tc qdisc add dev "$2-$3" clsact
+    tb_in "$1" tc filter add dev "$2-$3" ingress bpf direct-action \
+      object-file "$tb_build/generated/bpf/testbed_pass.bpf.o" section tc
+  }
 }
 
 # tb_addr HOST IF ADDRESS/LEN…
@@ -307,7 +317,7 @@ CONF
 
 # tb_nginx_run ROLE: leaves the pid in tb_pid.
 tb_nginx_run() {
-  tb_in "$1" nginx -c "$tb_run/$1/nginx.conf" >"$tb_run/$1/nginx.out" 2>&1 </dev/null 9>&- &
+  tb_exec_in "$1" nginx -c "$tb_run/$1/nginx.conf" >"$tb_run/$1/nginx.out" 2>&1 </dev/null 9>&- &
   tb_pid=$!
   disown "$tb_pid"
   tb_await 5 "nginx of $1 (see $tb_run/$1/nginx.log)" tb_listens "$1" 80 || return 1
@@ -316,7 +326,7 @@ tb_nginx_run() {
 tb_redis() {
   [ -n "$tb_redis" ] || return 0
   mkdir -p "$tb_run/$1"
-  tb_in "$1" redis-server --bind 0.0.0.0 :: --port 6379 --save '' --appendonly no --protected-mode no \
+  tb_exec_in "$1" redis-server --bind 0.0.0.0 :: --port 6379 --save '' --appendonly no --protected-mode no \
     --daemonize no --dir "$tb_run/$1" >"$tb_run/$1/redis.log" 2>&1 </dev/null 9>&- &
   tb_set "TB_REDIS_${1^^}" "$!"
   disown "$!"
@@ -325,21 +335,3 @@ tb_redis() {
 
 # tb_listens ROLE PORT: whether a TCP socket of that namespace listens on PORT.
 tb_listens() { tb_in "$1" ss -Hltn "sport = :$2" | grep -q .; }
-
-# --- lbd -----------------------------------------------------------------------------------------------
-
-# tb_lbd ROLE CONFIG: starts lbd in ROLE's namespace and waits until its API answers on $tb_run/lbd.sock.
-# Its pid is then in tb_pid, its log in $tb_run/lbd.log.
-tb_lbd() {
-  tb_in "$1" "$tb_build/control/lbd" --config "$2" >"$tb_run/lbd.log" 2>&1 </dev/null 9>&- &
-  tb_pid=$!
-  if tb_await 20 "lbd to answer on its socket" tb_lbd_settled "$tb_pid" && ! tb_dead "$tb_pid"; then
-    return 0
-  fi
-  cat "$tb_run/lbd.log" >&2
-  return 1
-}
-
-# A daemon that has ended will never answer: it counts as settled too, so that its log is shown at once.
-tb_lbd_settled() { tb_dead "$1" || tb_lbctl show version; }
-tb_lbctl() { "$tb_build/control/lbctl" --socket "$tb_run/lbd.sock" "$@"; }
