@@ -5,7 +5,7 @@ import subprocess
 import time
 
 import bed as testbed
-from harness import Load, expect, seed_dr, serving, test, wait_for
+from harness import Lbd, Load, expect, seed_dr, serving, test, wait_for
 
 
 @test(seed_dr(1), seed_dr(2), ("two-arm", (), 1), ("ipv6", (), 1))
@@ -150,7 +150,8 @@ def save_prints_a_config_that_lbd_accepts(bed):
 
 @test()
 def runtime_changes_survive_a_restart(bed):
-    with serving(bed) as lbd:
+    with Lbd(bed, bed.config(bed.web())) as lbd:
+        lbd.wait_serving()
         lbd.ctl("add-vip", bed.service(8080), "--health", "none")
         lbd.ctl("add-rs", bed.service(8080), bed.rs[1], "--weight", "4")
         lbd.ctl("set-rs", bed.service(80), bed.rs[0], "--weight", "0")
