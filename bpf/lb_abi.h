@@ -110,8 +110,11 @@ struct lb_settings {
 LB_STATIC_ASSERT(sizeof(struct lb_settings) == 12, "lb_settings");
 
 /*
- * The flow hash: a keyed multiply-mix over 64-bit words, 64 bits out. Not a MAC: it keeps somebody
- * who does not know the key from aiming at one bucket or one real server, at a few ns a packet.
+ * The flow hash: NH (Black et al., UMAC, CRYPTO 1999) over the words of the key, one multiplication
+ * each, then a mixer, 64 bits out. Not a MAC: it keeps somebody who does not know the secret from
+ * aiming at one bucket or one real server, at a few ns a packet. The halves of a word are added to
+ * those of a secret before they are multiplied, so that no difference of two inputs has a known
+ * effect.
  */
 struct lb_hash_key {
 	__u64 k0;
@@ -128,10 +131,17 @@ LB_INLINE __u64 lb_mix64(__u64 x)
 	return x;
 }
 
-LB_INLINE __u64 lb_hash_step(__u64 h, __u64 word, __u64 key)
+LB_INLINE __u64 lb_rotl64(__u64 x, int bits)
 {
-	h = (h ^ word) * (key | 1);
-	return h ^ (h >> 29);
+	return (x << bits) | (x >> (64 - bits));
+}
+
+LB_INLINE __u64 lb_hash_word(__u64 word, __u64 secret)
+{
+	__u64 low = (word + secret) & 0xffffffff;
+	__u64 high = ((word >> 32) + (secret >> 32)) & 0xffffffff;
+
+	return low * high;
 }
 
 /*
@@ -141,10 +151,10 @@ LB_INLINE __u64 lb_hash_step(__u64 h, __u64 word, __u64 key)
 LB_INLINE __u64 lb_hash_flow4(__u32 client_be, __u32 vip_be, __u32 ports_raw, __u8 proto,
 			      const struct lb_hash_key *key)
 {
-	__u64 h = key->k0, vip = vip_be, upper = proto;
+	__u64 vip = vip_be, upper = proto;
+	__u64 h = lb_hash_word((vip << 32) | client_be, key->k0);
 
-	h = lb_hash_step(h, (vip << 32) | client_be, key->k1);
-	h = lb_hash_step(h, (upper << 32) | ports_raw, key->k0);
+	h += lb_hash_word((upper << 32) | ports_raw, key->k1);
 	return lb_mix64(h ^ key->k1);
 }
 
@@ -152,13 +162,13 @@ LB_INLINE __u64 lb_hash_flow4(__u32 client_be, __u32 vip_be, __u32 ports_raw, __
 LB_INLINE __u64 lb_hash_flow6(const __u64 *client, const __u64 *vip, __u32 ports_raw, __u8 proto,
 			      const struct lb_hash_key *key)
 {
-	__u64 h = key->k0, upper = proto;
+	__u64 upper = proto;
+	__u64 h = lb_hash_word(client[0], key->k0);
 
-	h = lb_hash_step(h, client[0], key->k1);
-	h = lb_hash_step(h, client[1], key->k0);
-	h = lb_hash_step(h, vip[0], key->k1);
-	h = lb_hash_step(h, vip[1], key->k0);
-	h = lb_hash_step(h, (upper << 32) | ports_raw, key->k1);
+	h += lb_hash_word(client[1], key->k1);
+	h += lb_hash_word(vip[0], lb_rotl64(key->k0, 21));
+	h += lb_hash_word(vip[1], lb_rotl64(key->k1, 21));
+	h += lb_hash_word((upper << 32) | ports_raw, lb_rotl64(key->k0, 42));
 	return lb_mix64(h ^ key->k1);
 }
 

@@ -17,11 +17,9 @@ namespace {
 std::uint64_t hash_address(const IpAddr& address, std::uint64_t salt, const lb_hash_key& key) {
   std::uint64_t words[2];
   std::memcpy(words, address.data(), sizeof words);
-  std::uint64_t h = key.k0 ^ salt;
-  h = lb_hash_step(h, words[0], key.k1);
-  h = lb_hash_step(h, words[1], key.k0);
-  h = lb_hash_step(h, raw(address.family()), key.k1);
-  return lb_mix64(h ^ key.k1);
+  std::uint64_t h = lb_hash_word(words[0], key.k0) + lb_hash_word(words[1], key.k1);
+  h += raw(address.family());
+  return lb_mix64(h ^ lb_mix64(key.k1 ^ salt));
 }
 
 MaglevBackend backend_of(const IpAddr& address, std::uint32_t weight, std::uint64_t key) {

@@ -77,10 +77,10 @@ class ServiceIndex {
   /// Where the key stands, or the empty slot where it would. Ends, since at least half of the slots
   /// are empty.
   [[nodiscard]] std::size_t position(const Key& key) const noexcept {
-    std::uint64_t h = lb_hash_step(secret_.k0, key.address[0], secret_.k1);
-    h = lb_hash_step(h, key.address[1], secret_.k0);
-    h = lb_hash_step(h, key.what, secret_.k1);
-    std::size_t at = (h ^ (h >> 32)) & mask_;
+    std::uint64_t h = lb_hash_word(key.address[0], secret_.k0);
+    h += lb_hash_word(key.address[1], secret_.k1);
+    h = lb_mix64(h + lb_hash_word(key.what, lb_rotl64(secret_.k0, 21)));
+    std::size_t at = h & mask_;
     while (slots_[at].value != kNone && slots_[at].key != key) at = (at + 1) & mask_;
     return at;
   }
