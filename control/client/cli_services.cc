@@ -12,6 +12,11 @@ constexpr const char* kService = "the service, e.g. 192.0.2.10:80/tcp";
 constexpr const char* kSchedulers =
     "rr, wrr, lc, wlc, sed, nq, sh, dh, mh, fo, ovf or twos (default wrr)";
 
+// CLI11 2.1 reads -1 as the largest number there is.
+std::string not_negative(const std::string& text) {
+  return text.starts_with('-') ? text + " is negative: write a whole number" : std::string{};
+}
+
 void add_vip_settings(CLI::App& command, VipOptions& o) {
   command.add_option("address", o.address, kService)->required()->type_name("SERVICE");
   command.add_option("-s,--scheduler", o.scheduler, kSchedulers)->type_name("NAME");
@@ -19,6 +24,7 @@ void add_vip_settings(CLI::App& command, VipOptions& o) {
   command
       .add_option("--mh-slots", o.mh_slots,
                   "slots of the lookup array of mh, sh and dh: a prime (65537)")
+      ->check(not_negative, "")
       ->type_name("N");
   command
       .add_option("--vip-owner", o.vip_owner,
@@ -36,17 +42,22 @@ void add_vip_settings(CLI::App& command, VipOptions& o) {
       ->type_name("ADDRESS");
   command.add_option("--sorry-mac", o.sorry_mac, "its MAC, instead of resolving it")
       ->type_name("MAC");
-  command.add_option("--sorry-vlan", o.sorry_vlan, "its VLAN tag, 1-4094")->type_name("ID");
+  command.add_option("--sorry-vlan", o.sorry_vlan, "its VLAN tag, 1-4094")
+      ->check(not_negative, "")
+      ->type_name("ID");
   command.add_option("--health", o.health, "the check: tcp (the default for tcp services) or none")
       ->type_name("TYPE");
   command.add_option("--health-port", o.health_port, "port to connect to (default the service's)")
+      ->check(not_negative, "")
       ->type_name("PORT");
   command.add_option("--health-interval", o.health_interval, "between two checks (2s)")
       ->type_name("TIME");
   command.add_option("--health-timeout", o.health_timeout, "for one check (1s)")->type_name("TIME");
   command.add_option("--health-rise", o.health_rise, "passed checks in a row until up (2)")
+      ->check(not_negative, "")
       ->type_name("N");
   command.add_option("--health-fall", o.health_fall, "failed checks in a row until down (2)")
+      ->check(not_negative, "")
       ->type_name("N");
   command
       .add_option(
@@ -68,9 +79,11 @@ void add_rs_settings(CLI::App& command, RsOptions& o) {
   command
       .add_option("-w,--weight", o.weight,
                   "0-65535 (default 1); 0: no new flows, living ones go on")
+      ->check(not_negative, "")
       ->type_name("N");
   command.add_option("--mac", o.mac, "its MAC by hand, or auto: resolved")->type_name("MAC");
   command.add_option("--vlan", o.vlan, "it is behind this VLAN tag, 1-4094; 0: untagged")
+      ->check(not_negative, "")
       ->type_name("ID");
   command.add_option("--port", o.port, "interface it is reached by, or auto: as the routes say")
       ->type_name("INTERFACE");
