@@ -3,6 +3,7 @@
 // it to Director. Errors are one line on stderr; exit codes: 0 done, 1 refused or failed, 2 usage.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <string>
 #include <utility>
@@ -147,6 +148,7 @@ int main_of_lbd(int argc, char** argv) {
   auto config = Config::load(arguments.config);
   if (!config) return failed(config.error());
   if (arguments.check) return check(*config, arguments.config);
+  std::signal(SIGPIPE, SIG_IGN);  // a log pipe that closes must not take the director with it
   log_init(arguments.log_level.empty() ? config->control.log_level : arguments.log_level);
   return run(std::move(*config), arguments);
 }

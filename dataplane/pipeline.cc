@@ -43,9 +43,9 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(WorkerIndex index,
                                                    const PipelineOptions& options,
                                                    Counters& counters, ResolveRequests& resolve) {
   LB_TRY(check(options));
-  auto flows4 = FlowTable<FlowKey4>::create(options.flows_max);
+  auto flows4 = FlowTable<FlowKey4>::create(options.flows_max, options.hugepages);
   if (!flows4) return fail_in("flows_max", flows4.error());
-  auto flows6 = FlowTable<FlowKey6>::create(options.flows_max_v6);
+  auto flows6 = FlowTable<FlowKey6>::create(options.flows_max_v6, options.hugepages);
   if (!flows6) return fail_in("flows_max_v6", flows6.error());
   lb_hash_key secret{};
   if (getrandom(&secret, sizeof secret, 0) != sizeof secret) return fail_errno(errno, "getrandom");

@@ -28,6 +28,7 @@ struct PipelineOptions {
   std::uint32_t held_max = 64;           ///< early fragments that wait for their first one
   std::uint32_t fragment_timeout_ms = 2'000;
   std::uint32_t icmp_rate = 100;  ///< ICMP time exceeded a second, per worker
+  bool hugepages = true;          ///< for the flow tables: try, then normal pages
 };
 
 /// RS whose MAC is missing, by slot: workers set, control takes. Any thread.

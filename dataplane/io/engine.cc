@@ -99,7 +99,9 @@ Status Engine::make_unit(WorkerIndex index, const RingSizes& sizes) {
   LB_TRY_ASSIGN(auto umem, Umem::map(sizes.umem_bytes(), config_.hugepages));
   auto unit = std::make_unique<Unit>(std::move(umem), sizes, config_);
   LB_TRY(open_sockets(index, sizes, *unit));
-  LB_TRY_ASSIGN(unit->path, Pipeline::create(index, config_.path, unit->counters, resolve_));
+  PipelineOptions options = config_.path;
+  options.hugepages = config_.hugepages;
+  LB_TRY_ASSIGN(unit->path, Pipeline::create(index, options, unit->counters, resolve_));
   unit->worker =
       std::make_unique<Worker<XskEnds>>(WorkerSetup<XskEnds, Pipeline>{.index = index,
                                                                        .batch = config_.batch,

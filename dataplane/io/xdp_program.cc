@@ -65,7 +65,9 @@ Result<XdpProgram::InForce> XdpProgram::attach(int ifindex, const std::string& i
       link_ = std::move(*native);
       return in_force;
     }
-    if (mode == XdpMode::Native || native.error().code != BpfError::Unsupported) {
+    // Drivers refuse native mode in many ways (EOPNOTSUPP, ENOMEM, ENOSPC, EIO ...).
+    const auto why = native.error().code;
+    if (mode == XdpMode::Native || why == BpfError::Occupied || why == BpfError::NoPermission) {
       return fail_in("interface " + interface, std::move(native.error()));
     }
     in_force.reason = native.error().message;

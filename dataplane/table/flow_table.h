@@ -51,7 +51,7 @@ class FlowTable {
   /// Takes all memory at once (huge pages where there are some, else normal ones). `flows_max` is
   /// reached at three quarters load; beyond it flows still find room, but living ones are evicted
   /// more and more often. Errors: ENOMEM, EINVAL for 0 or more than kFlowsMaxLimit.
-  [[nodiscard]] static Result<FlowTable> create(std::uint32_t flows_max);
+  [[nodiscard]] static Result<FlowTable> create(std::uint32_t flows_max, bool want_huge = true);
   /// What create(flows_max) will take, without huge-page rounding.
   [[nodiscard]] static constexpr std::size_t memory_bytes_for(std::uint32_t flows_max) noexcept {
     return (sizeof(TagGroup) + kSlots * sizeof(Entry)) * std::size_t{buckets_for(flows_max)};

@@ -13,7 +13,7 @@
 namespace lb {
 
 template <class Key>
-Result<FlowTable<Key>> FlowTable<Key>::create(std::uint32_t flows_max) {
+Result<FlowTable<Key>> FlowTable<Key>::create(std::uint32_t flows_max, bool want_huge) {
   if (flows_max == 0 || flows_max > kFlowsMaxLimit) {
     return fail(EINVAL, "flows_max " + std::to_string(flows_max) + " is not within 1 and " +
                             std::to_string(kFlowsMaxLimit));
@@ -21,7 +21,7 @@ Result<FlowTable<Key>> FlowTable<Key>::create(std::uint32_t flows_max) {
   FlowTable table;
   table.flows_max_ = flows_max;
   table.buckets_ = buckets_for(flows_max);
-  auto memory = MappedMemory::create(memory_bytes_for(flows_max));
+  auto memory = MappedMemory::create(memory_bytes_for(flows_max), want_huge);
   if (!memory) {
     return fail_in("flow table for " + std::to_string(flows_max) + " flows",
                    std::move(memory).error());
