@@ -30,8 +30,8 @@ inline void keep_prefetch() noexcept { asm volatile(""); }
 enum class InsertOutcome : std::uint8_t {
   Inserted,      ///< into a free slot
   EvictedIdle,   ///< both buckets were full; the idlest expired flow of the sixteen was replaced
-  EvictedAlive,  ///< both were full and none had expired: the idlest was replaced within its
-                 ///< timeout
+  EvictedAlive,  ///< both were full and none had expired: one was replaced within its timeout, the
+                 ///< idlest of those that are not is_active() (half open, closing), else of all
 };
 
 inline constexpr std::uint32_t kFlowsMaxLimit = 1U << 28;

@@ -136,27 +136,31 @@ typename FlowTable<Key>::Inserted FlowTable<Key>::insert(const Key& key, std::ui
           true};
 }
 
-/// The flow to replace in two full buckets: of the expired ones, or else of all, the longest idle.
+/// The flow to replace in two full buckets: the longest idle of the expired ones, else of the half
+/// open and closing ones, else of all. A flood of SYNs is always fresh: by idleness alone it would
+/// push out the established flows first.
 template <class Key>
 template <class Expired>
 typename FlowTable<Key>::Slot FlowTable<Key>::idlest(const Place& place, TickMs now,
                                                      bool& is_expired,
                                                      Expired& expired) const noexcept {
+  enum : int { kActive, kHalfOpen, kExpired };
   Slot best{place.first, 0};
   std::int64_t best_idle = INT64_MIN;
+  int best_rank = -1;
   for (std::uint32_t bucket : {place.first, place.second}) {
     for (unsigned index = 0; index < kSlots; ++index) {
       const FlowData flow = entry({bucket, index}).data();
-      const bool flow_expired = expired(flow);
-      if (is_expired && !flow_expired) continue;
+      const int rank = expired(flow) ? kExpired : is_active(flow.state) ? kActive : kHalfOpen;
       const std::int64_t idle = ms_since(now, flow.last_seen);
-      if (idle > best_idle || (flow_expired && !is_expired)) {
+      if (rank > best_rank || (rank == best_rank && idle > best_idle)) {
         best = {bucket, index};
         best_idle = idle;
-        is_expired = flow_expired;
+        best_rank = rank;
       }
     }
   }
+  is_expired = best_rank == kExpired;
   return best;
 }
 

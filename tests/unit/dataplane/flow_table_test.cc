@@ -202,6 +202,38 @@ TYPED_TEST(FlowTableOf, PrefersTheIdlestOfTheExpired) {
   EXPECT_EQ(victims, (std::vector<std::uint32_t>{13, 9, 5, 1, 15, 14}));
 }
 
+// A SYN flood fills the table with the freshest of flows: they make room for each other.
+TYPED_TEST(FlowTableOf, EvictsHalfOpenFlowsBeforeEstablishedOnes) {
+  auto table = *FlowTable<TypeParam>::create(12);
+  std::uint32_t n = 0;
+  std::uint32_t kept = 0;
+  constexpr FlowState kStates[] = {FlowState::Established, FlowState::SynRecv, FlowState::Udp,
+                                   FlowState::Close,       FlowState::Sctp,    FlowState::None};
+  while (table.size() < 16) {
+    ASSERT_LT(n, 10000U);
+    FlowData data = flow(n, 1000 + n);
+    data.state = kStates[n % 6];
+    auto inserted = put(table, n, data);
+    kept += is_active(data.state) ? 1 : 0;
+    if (inserted.replaced && is_active(inserted.evicted.state)) --kept;
+    ++n;
+  }
+  ASSERT_GT(kept, 0U);
+  ASSERT_LT(kept, 16U);
+  for (int i = 0; i < 1000; ++i, ++n) {
+    FlowData syn = flow(n, 5000 + n);
+    syn.state = FlowState::SynRecv;
+    auto inserted = put(table, n, syn);
+    EXPECT_EQ(inserted.outcome, InsertOutcome::EvictedAlive);
+    EXPECT_FALSE(is_active(inserted.evicted.state)) << i;
+  }
+  std::uint32_t active = 0;
+  table.read_range(0, 2, [&](const TypeParam&, const FlowData& data) {
+    active += is_active(data.state) ? 1 : 0;
+  });
+  EXPECT_EQ(active, kept);
+}
+
 /// Random operations on the table and on a map: the same flows afterwards, bar those that insert()
 /// said it evicted.
 template <class Key>

@@ -140,9 +140,10 @@ TYPED_TEST(FlowTableThreads, ReadersNeverMissAFlowThatIsOnlyMoved) {
   std::vector<typename Table::Entry*> places;
   for (std::uint32_t n = 0; n < kPinned; ++n) {
     const auto key = key_of<TypeParam>(n);
-    // Never the idlest of sixteen, so never evicted: but moved like any other.
-    places.push_back(
-        table.insert(key, flow_hash(key, kSecret), data_of(n, 0, kFuture), kNeverExpired).entry);
+    // Established and never the idlest of sixteen, so never evicted: but moved like any other.
+    FlowData pinned = data_of(n, 0, kFuture);
+    pinned.state = FlowState::Established;
+    places.push_back(table.insert(key, flow_hash(key, kSecret), pinned, kNeverExpired).entry);
   }
   std::atomic<bool> stop{false};
   std::atomic<std::uint64_t> reads{0}, missed{0};
