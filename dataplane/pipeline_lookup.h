@@ -124,8 +124,12 @@ typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::new_flow(
   FlowData flow;
   FlowOrigin origin = FlowOrigin::Peer;
   const RealServer* rs = nullptr;
-  if (auto peers = peer_flow(parsed, key)) {
-    flow = *peers;
+  // A plain SYN is on its flow's own queue and opens it: no peer can know better, and a flood of
+  // them must not cost a look into every worker's table. A first fragment is on the queue of its
+  // addresses.
+  const bool ask_peers = !detail::opens(parsed) || parsed.is_first_fragment;
+  if (auto known = ask_peers ? peer_flow(parsed, key) : std::nullopt) {
+    flow = *known;
     service = table_->service(flow.service);
     rs = table_->rs(flow.rs);
     flow.state = detail::state_after(flow.state, parsed);

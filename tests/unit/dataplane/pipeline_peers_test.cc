@@ -49,6 +49,26 @@ TEST(PipelinePeers, TakeTheRealServerThatAPeerKnows) {
   world.check_counters();
 }
 
+// A SYN's queue is that of its flow: a flood of them must not cost a look into every worker's
+// table. A first fragment is on the queue of its addresses, SYN or not.
+TEST(PipelinePeers, AreNotAskedForAPlainSyn) {
+  World world(2);
+  world.use(spec_of_two());
+  for (std::uint16_t port = 1; port < 10; ++port) {
+    world.send(tcp(port, kSyn), 0);
+    EXPECT_EQ(world.send(tcp(port, kSyn), 1).substr(0, 3), "rs ");
+  }
+  EXPECT_EQ(world.counters(1).worker.flows_from_peer.get(), 0U);
+  EXPECT_EQ(world.counters(1).worker.flows_new.get(), 9U);
+  std::string rs = world.send(tcp(20, kSyn), 0);
+  EXPECT_EQ(world.send(tcp(20, kSyn | kAck), 1), rs);
+  rs = world.send(tcp(21, kSyn), 0);
+  auto pieces = fragment(tcp(21, kSyn).payload(60).build(), 24, 7);
+  EXPECT_EQ(world.send(pieces.at(0), 1), rs);
+  EXPECT_EQ(world.counters(1).worker.flows_from_peer.get(), 2U);
+  world.check_counters();
+}
+
 TEST(PipelinePeers, AreNotFollowedWhenTheirFlowIsOver) {
   World world(2);
   auto spec = spec_of_two();
