@@ -45,8 +45,8 @@ enum class Kick : std::uint8_t {
   Again,      ///< EAGAIN: some was taken, or COMPLETION must be drained first
   Busy,       ///< EBUSY: the driver's queue is full
   NoBuffers,  ///< ENOBUFS: no memory for the packet
-  Down,       ///< ENETDOWN: the link is down; what is queued is sent when it returns
-  Gone,       ///< ENXIO and the like: the device is gone, for good
+  Down,       ///< ENETDOWN or unknown: probed again and again; what is queued is sent then
+  Gone,       ///< ENODEV, ENXIO in copy mode: the device is gone, for good
 };
 
 /// What others may read of a worker while it runs.

@@ -55,23 +55,6 @@ std::unexpected<Error> socket_error(int error, const XskOptions& options) {
   }
 }
 
-Kick kick_answer(int error) noexcept {
-  switch (error) {
-    case EAGAIN:
-    case EINTR:
-      return Kick::Again;
-    case EBUSY:
-      return Kick::Busy;
-    case ENOBUFS:
-    case ENOMEM:
-      return Kick::NoBuffers;
-    case ENETDOWN:
-      return Kick::Down;
-    default:
-      return Kick::Gone;  // ENXIO: the device went away under the socket
-  }
-}
-
 void add_statistics(int fd, SocketStats& sum) {
   xdp_statistics values{};
   socklen_t bytes = sizeof values;
@@ -85,6 +68,27 @@ void add_statistics(int fd, SocketStats& sum) {
 }
 
 }  // namespace
+
+Kick kick_answer(int error, bool zero_copy) noexcept {
+  switch (error) {
+    case EAGAIN:
+    case EINTR:
+      return Kick::Again;
+    case EBUSY:
+      return Kick::Busy;
+    case ENOBUFS:
+    case ENOMEM:
+      return Kick::NoBuffers;
+    case ENODEV:
+      return Kick::Gone;
+    case ENXIO:
+      // From the kernel's core: the device went away under the socket. From a driver's wakeup: its
+      // queues are being made anew, and netlink tells if it is more than that.
+      return zero_copy ? Kick::Down : Kick::Gone;
+    default:
+      return Kick::Down;  // ENETDOWN, and what drivers answer in the middle of a reset
+  }
+}
 
 Result<std::unique_ptr<XskSocket>> XskSocket::open(const XskOptions& options, Umem& umem,
                                                    FramePool& pool) {
@@ -203,7 +207,9 @@ void XskSocket::wake_fill() noexcept {
 }
 
 Kick XskSocket::kick() noexcept {
-  if (sendto(tx_fd_, nullptr, 0, MSG_DONTWAIT, nullptr, 0) < 0) return kick_answer(errno);
+  if (sendto(tx_fd_, nullptr, 0, MSG_DONTWAIT, nullptr, 0) < 0) {
+    return kick_answer(errno, zero_copy_);
+  }
   return Kick::Done;
 }
 

@@ -34,6 +34,11 @@ struct XskOptions {
   std::uint32_t tx_budget = 256;  ///< frames a copy-mode kick may send; kernel >= 6.17
 };
 
+/// What sendto() on a socket answered, from its errno. Gone is for good, so it is only what nothing
+/// but the loss of the device can mean; whatever else there is counts as a link that is down, which
+/// the worker tries again and again.
+[[nodiscard]] Kick kick_answer(int error, bool zero_copy) noexcept;
+
 class XskSocket {
  public:
   /// Opens and binds. FILL holds frames of `pool` before the bind. The worker's first socket
