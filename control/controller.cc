@@ -50,6 +50,11 @@ Controller::Controller(Config config, std::string config_path, State state, Part
     if (!egress) return refuse(Refusal::NotOnLink, std::move(egress).error().message);
     return {};
   });
+  registry_.set_may_be_vip([this](const IpAddr& vip) -> Status {
+    Status free = parts_.networks.check_vip(vip);
+    if (!free) return refuse(Refusal::Clash, std::move(free).error().message);
+    return {};
+  });
 }
 
 Result<ReloadReport> Controller::start() {

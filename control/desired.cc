@@ -23,25 +23,20 @@ Status refuse_misfits(const std::string& what, const std::vector<Misfit>& misfit
   return refuse(Refusal::BadRequest, fmt::format("{}: {}", what, text));
 }
 
-/// The services of a VIP lie side by side in the map.
-ServiceMap::iterator first_of_vip(ServiceMap& services, const IpAddr& vip) {
+ServiceAddr lowest_of_vip(const IpAddr& vip) {
   ServiceAddr lowest;
   lowest.vip = vip;
   lowest.proto = static_cast<Proto>(0);
-  return services.lower_bound(lowest);
+  return lowest;
 }
 
 /// Calls `visit(address, entry)` for each service of a VIP.
 template <class Visit>
 void each_of_vip(ServiceMap& services, const IpAddr& vip, Visit&& visit) {
-  for (auto at = first_of_vip(services, vip); at != services.end() && at->first.vip == vip; ++at) {
+  for (auto at = services.lower_bound(lowest_of_vip(vip));
+       at != services.end() && at->first.vip == vip; ++at) {
     visit(at->first, at->second);
   }
-}
-
-bool is_vip(ServiceMap& services, const IpAddr& address) {
-  auto at = first_of_vip(services, address);
-  return at != services.end() && at->first.vip == address;
 }
 
 Status check_ports(ServiceMap& services, const ServiceAddr& address) {
@@ -146,6 +141,15 @@ Status join_vip(ServiceMap& services, const ServiceAddr& address, const ServiceP
 }
 
 }  // namespace
+
+ServiceMap::const_iterator first_of_vip(const ServiceMap& services, const IpAddr& vip) {
+  return services.lower_bound(lowest_of_vip(vip));
+}
+
+bool is_vip(const ServiceMap& services, const IpAddr& address) {
+  auto at = first_of_vip(services, address);
+  return at != services.end() && at->first.vip == address;
+}
 
 bool is_up(const RsEntry& rs) {
   if (rs.settings.state != ManualState::Auto) return rs.settings.state == ManualState::Up;

@@ -57,6 +57,11 @@ struct RegistryLimits {
 /// The real servers and sorry servers of all services.
 [[nodiscard]] std::size_t rs_count(const ServiceMap& services);
 
+/// The services of a VIP lie side by side in the map: the first one, or where it would be.
+[[nodiscard]] ServiceMap::const_iterator first_of_vip(const ServiceMap& services,
+                                                      const IpAddr& vip);
+[[nodiscard]] bool is_vip(const ServiceMap& services, const IpAddr& address);
+
 // Checked changes. Refusals: BadRequest (a value), Exists, Clash (ports, VIP and RS), NoSuch*,
 // TableFull.
 /// vip_owner, vip_unmatched and icmp_echo are taken over from the VIP's other services when the

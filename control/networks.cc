@@ -162,6 +162,23 @@ Result<PortIndex> Networks::egress_of(const IpAddr& address, std::string_view in
                   "network, or name the port (--port)");
 }
 
+Status Networks::check_vip(const IpAddr& vip) const {
+  auto refuse_if_in = [&](const std::vector<InterfaceAddress>& list,
+                          const std::string& where) -> Status {
+    bool taken = std::ranges::any_of(list, [&](const InterfaceAddress& own) {
+      return own.address == vip && own.origin != kVipMarker;
+    });
+    if (!taken) return {};
+    return fail(EADDRINUSE,
+                vip.to_string() + " is an address of the director itself (" + where +
+                    "): as a VIP it would take SSH, routing and the answers to health checks away "
+                    "from it; choose another address, take this one off the interface, or say "
+                    "vip_owner \"external\" when something else puts the VIP there");
+  };
+  for (const Port& port : ports_) LB_TRY(refuse_if_in(port.addresses, port.interface));
+  return refuse_if_in(others_, "on an interface that is no port");
+}
+
 bool Networks::kernel_reaches(const IpAddr& address) const {
   return std::ranges::any_of(others_, [&](const InterfaceAddress& own) {
     return is_network(own) && same_network(own.address, address, own.prefix_length);

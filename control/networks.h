@@ -55,6 +55,9 @@ class Networks {
   /// network (which ones there are).
   [[nodiscard]] Result<PortIndex> egress_of(const IpAddr& address, std::string_view interface,
                                             std::uint16_t vlan) const;
+  /// Refuses a VIP that is an address of the director itself, on a port or not, unless lbd put it
+  /// there: what is sent to it (SSH, BGP, answers to the checks) would be the VIP's from then on.
+  [[nodiscard]] Status check_vip(const IpAddr& vip) const;
   /// The kernel has an interface apart from the ports (a VLAN device) on the network of the
   /// address.
   [[nodiscard]] bool kernel_reaches(const IpAddr& address) const;

@@ -112,8 +112,22 @@ Status Registry::check_sorry_on_link(const std::optional<SorrySettings>& now,
   return check_on_link(next->address, placement_of(*next));
 }
 
+/// One that lbd owns already stays: what came after it was somebody else's doing.
+Status Registry::check_vip(const IpAddr& vip, VipOwner owner) const {
+  if (!may_be_vip_ || owner != VipOwner::Lbd) return {};
+  for (auto at = first_of_vip(services_, vip); at != services_.end() && at->first.vip == vip;
+       ++at) {
+    if (at->second.settings.vip_owner == VipOwner::Lbd) return {};
+  }
+  return may_be_vip_(vip);
+}
+
 Status Registry::add_service(const ServiceAddr& address, const ServicePatch& patch) {
   if (patch.sorry && *patch.sorry) LB_TRY(check_sorry_on_link(std::nullopt, *patch.sorry));
+  // A VIP that has services has an owner, and a new one cannot say another.
+  if (!is_vip(services_, address.vip)) {
+    LB_TRY(check_vip(address.vip, patch.vip_owner.value_or(VipOwner::Lbd)));
+  }
   LB_TRY(lb::add_service(services_, limits_, address, patch, Origin::Runtime));
   adopt_service(address, services_[address], 0);
   touched();
@@ -124,6 +138,7 @@ Status Registry::set_service(const ServiceAddr& address, const ServicePatch& pat
   LB_TRY_ASSIGN(ServiceEntry * entry, find_service(services_, address));
   auto sorry_before = entry->settings.sorry;
   if (patch.sorry) LB_TRY(check_sorry_on_link(sorry_before, *patch.sorry));
+  if (patch.vip_owner) LB_TRY(check_vip(address.vip, *patch.vip_owner));
   LB_TRY(lb::set_service(services_, limits_, address, patch));
   const auto& sorry = entry->settings.sorry;
   bool same = sorry && sorry_before && sorry->address == sorry_before->address;

@@ -92,6 +92,11 @@ class Registry {
   using OnLink = std::function<Status(const IpAddr& rs, const RsSettings& settings)>;
   void set_on_link(OnLink check) { on_link_ = std::move(check); }
 
+  /// Asked for each VIP that lbd is to own and does not yet (add, set of vip_owner, load): whether
+  /// the address is free for it.
+  using MayBeVip = std::function<Status(const IpAddr& vip)>;
+  void set_may_be_vip(MayBeVip check) { may_be_vip_ = std::move(check); }
+
   // Config and state. At start: restore(), then load(). At SIGHUP: load().
   /// Takes the overlay and the last known health from the state file; used by the next load().
   void restore(Overlay overlay, HealthMemory health);
@@ -115,6 +120,7 @@ class Registry {
   Status check_sorry_on_link(const std::optional<SorrySettings>& now,
                              const std::optional<SorrySettings>& next) const;
   Status check_placement(const ServiceMap& next) const;
+  Status check_vip(const IpAddr& vip, VipOwner owner) const;
   void touched();
   void reindex();
   void release(const RsEntry& rs);
@@ -133,6 +139,7 @@ class Registry {
   std::optional<Overlay> restored_;
   HealthMemory restored_health_;
   OnLink on_link_;
+  MayBeVip may_be_vip_;
 };
 
 struct Registry::Checkpoint {

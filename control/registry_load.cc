@@ -104,10 +104,12 @@ std::vector<std::string> Registry::changes_to(const ServiceMap& next) const {
   return changes;
 }
 
-/// Each RS and sorry server that is new or placed anew is on an attached network.
+/// Each RS and sorry server that is new or placed anew is on an attached network, and each VIP that
+/// is new or another owner's is free.
 Status Registry::check_placement(const ServiceMap& next) const {
   for (const auto& [address, entry] : next) {
     const ServiceEntry* now = find_in(services_, address);
+    LB_TRY(check_vip(address.vip, entry.settings.vip_owner));
     LB_TRY(check_sorry_on_link(now != nullptr ? now->settings.sorry : std::nullopt,
                                entry.settings.sorry));
     for (const auto& [rs_address, rs] : entry.real_servers) {

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "control/vip_marker.h"
 #include "tests/support/control_world.h"
 
 namespace lb {
@@ -109,6 +110,49 @@ TEST_F(ControllerTest, WhatChangedDuringARefusedPublicationIsPublishedLater) {
   ASSERT_FALSE(controller.add_service(service("192.0.2.1:80/tcp")));
   ASSERT_TRUE(controller.refresh());
   EXPECT_FALSE(world.dataplane.table->port(PortIndex{1}).up);
+}
+
+TEST_F(ControllerTest, AnAddressOfTheDirectorIsNoVipOfLbd) {
+  ASSERT_TRUE(controller.start());
+  Generation generation = world.dataplane.generation;
+  auto refused = controller.add_service(service("192.168.1.129:80/tcp"));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(http_status(refused.error()), 409);
+  EXPECT_NE(
+      refused.error().message.find("192.168.1.129 is an address of the director itself (eth0"),
+      std::string::npos)
+      << refused.error().message;
+  EXPECT_FALSE(controller.add_service(service("[2001:db8:1::129]:80/tcp")));
+  world.networks.on_address(ControlWorld::address(9, "203.0.113.1", 32), false);
+  EXPECT_FALSE(controller.add_service(service("203.0.113.1:80/tcp"))) << "on lo, for BGP";
+
+  write(std::string(kConfig) + "[[service]]\naddress = \"192.168.1.129:80/tcp\"\n");
+  auto reloaded = controller.reload();
+  ASSERT_FALSE(reloaded);
+  EXPECT_NE(reloaded.error().message.find("director itself"), std::string::npos);
+  EXPECT_EQ(world.dataplane.generation, generation);
+}
+
+TEST_F(ControllerTest, AnAddressOfTheDirectorMayBeAVipThatSomebodyElsePutThere) {
+  ASSERT_TRUE(controller.start());
+  AddServiceRequest external = service("192.168.1.129:80/tcp");
+  external.settings.vip_owner = VipOwner::External;
+  ASSERT_TRUE(controller.add_service(external));
+  EXPECT_TRUE(controller.add_service(service("192.168.1.129:81/tcp"))) << "joins the VIP";
+  ServicePatch lbd;
+  lbd.vip_owner = VipOwner::Lbd;
+  EXPECT_FALSE(controller.set_service(addr("192.168.1.129:80/tcp"), lbd));
+  // What lbd itself put on a port (now, or before it died) is free for it.
+  world.networks.on_address(ControlWorld::address(2, "192.168.1.99", 32, kVipMarker), false);
+  ASSERT_TRUE(controller.add_service(service("192.168.1.99:80/tcp")));
+  EXPECT_TRUE(controller.add_service(service("192.168.1.99:81/tcp")));
+}
+
+TEST_F(ControllerTest, AnAddressOfTheDirectorInTheConfigStopsTheStart) {
+  ControlWorld own(std::string(kConfig) + "[[service]]\naddress = \"10.0.0.1:80/tcp\"\n");
+  auto started = own.controller.start();
+  ASSERT_FALSE(started);
+  EXPECT_NE(started.error().message.find("10.0.0.1 is an address"), std::string::npos);
 }
 
 TEST_F(ControllerTest, TwoServicesThatCheckOneRsShareTheCheck) {
