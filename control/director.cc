@@ -66,6 +66,7 @@ struct Director::Impl {
   void after_change();
   void follow_log_level();
   void settle();
+  void end_for_a_port_that_is_back();
   void save();
   void read_neighbours();
   void probe(const NeighbourTarget& target);
@@ -96,6 +97,7 @@ struct Director::Impl {
   bool keep_log_level;
   std::string log_level;
   std::string save_error, publish_error;
+  Status ended;
 };
 
 Director::Impl::Impl(Parts parts)
@@ -190,7 +192,18 @@ void Director::Impl::on_events() {
   for (const NetlinkEvent& event : *waiting) {
     std::visit([this](const auto& one) { on_event(one); }, event);
   }
+  end_for_a_port_that_is_back();
   settle();
+}
+
+void Director::Impl::end_for_a_port_that_is_back() {
+  for (const Networks::Port& port : networks.ports()) {
+    if (!port.back) continue;
+    ended = fail(ENODEV, "port " + port.interface +
+                             ": the interface was deleted and made again; lbd ends, and attaches "
+                             "to the new one when it is started again");
+    io.stop();
+  }
 }
 
 void Director::Impl::on_event(const LinkChanged& event) {
@@ -206,7 +219,7 @@ void Director::Impl::on_event(const LinkChanged& event) {
 void Director::Impl::on_event(const LinkGone& event) {
   Networks::Change change = networks.on_link_gone(event.ifindex);
   if (!change.port) return;
-  spdlog::error("port {}: the interface is gone; restart lbd when it is back",
+  spdlog::error("port {}: the interface is gone; lbd ends when it is back, to be started anew",
                 networks.port(*change.port).interface);
   dataplane->link_changed(*change.port, std::nullopt);
 }
@@ -353,6 +366,9 @@ Director::~Director() { impl_->stop(); }
 
 Status Director::start() { return impl_->start(); }
 
-void Director::run() { impl_->io.run(); }
+Status Director::run() {
+  impl_->io.run();
+  return impl_->ended;
+}
 
 }  // namespace lb

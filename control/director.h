@@ -37,8 +37,9 @@ class Director {
 
   /// Publishes the first generation, puts the VIPs on the ports, answers the API from now on.
   [[nodiscard]] Status start();
-  /// Until a signal says stop.
-  void run();
+  /// Until a signal says stop. An error: a port's interface was made again and only a new start
+  /// attaches to it.
+  [[nodiscard]] Status run();
 
  private:
   struct Impl;

@@ -125,8 +125,8 @@ int run(Config config, const Arguments& arguments) {
   if (Status status = director.start(); !status) return failed(status.error());
   spdlog::info("ready; the API is at {}", socket);
   notify_systemd("READY=1");
-  director.run();
-  return 0;
+  Status ended = director.run();
+  return ended ? 0 : failed(ended.error());
 }
 
 }  // namespace

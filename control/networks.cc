@@ -52,6 +52,11 @@ void Networks::reset(const std::vector<LinkEntry>& links,
   others_.clear();
   for (const LinkEntry& link : links) on_link(link);
   for (const InterfaceAddress& address : addresses) on_address(address, false);
+  for (Port& port : ports_) {
+    if (port.exists || port.gone || port.attached_ifindex == 0) continue;
+    port.gone = true;  // unheard, as the events were lost
+    port.back = std::ranges::find(links, port.interface, &LinkEntry::name) != links.end();
+  }
 }
 
 Networks::Port* Networks::by_ifindex(int ifindex) {
@@ -66,7 +71,10 @@ Networks::Change Networks::on_link(const LinkEntry& link) {
     return port.attached_ifindex == 0 ? port.interface == link.name
                                       : port.attached_ifindex == link.ifindex;
   });
-  if (found == ports_.end()) return {};
+  if (found == ports_.end() || found->gone) {
+    for (Port& port : ports_) port.back |= port.gone && port.interface == link.name;
+    return {};
+  }
   Port& port = *found;
   bool same = port.exists && port.link.mac == link.mac && port.link.mtu == link.mtu &&
               port.link.up == link.up;
@@ -83,6 +91,7 @@ Networks::Change Networks::on_link_gone(int ifindex) {
   port->exists = false;
   port->link = {};
   port->addresses.clear();
+  port->gone = true;
   return {.links = true, .addresses = true, .port = static_cast<PortIndex>(port - ports_.data())};
 }
 

@@ -40,6 +40,8 @@ class Networks {
     LinkEntry link;
     std::vector<InterfaceAddress> addresses;
     int attached_ifindex = 0;  ///< 0: not there yet
+    bool gone = false;         ///< deleted while lbd ran; no longer attached whatever comes back
+    bool back = false;         ///< after that, there is an interface of its name again
   };
   [[nodiscard]] const std::vector<Port>& ports() const noexcept { return ports_; }
   [[nodiscard]] const Port& port(PortIndex index) const { return ports_[raw(index)]; }

@@ -76,8 +76,27 @@ TEST(Networks, ADeviceMadeAgainUnderThePortsNameIsNotThePort) {
   networks.on_link_gone(3);
   EXPECT_FALSE(networks.on_link(ControlWorld::link(7, "eth1")).port);
   EXPECT_FALSE(networks.port(PortIndex{1}).exists);
+  EXPECT_TRUE(networks.port(PortIndex{1}).back);
+  EXPECT_FALSE(networks.port(PortIndex{0}).back);
   LinkEntry renamed = ControlWorld::link(2, "wan0");
   EXPECT_EQ(networks.on_link(renamed).port, PortIndex{0});
+}
+
+TEST(Networks, APortThatWentStaysGoneAlsoUnderItsOldIndex) {
+  Networks networks = ControlWorld::two_networks();
+  networks.on_link_gone(3);
+  EXPECT_FALSE(networks.port(PortIndex{1}).back);
+  EXPECT_FALSE(networks.on_link(ControlWorld::link(3, "eth1")).port) << "back from a namespace";
+  EXPECT_FALSE(networks.port(PortIndex{1}).exists);
+  EXPECT_TRUE(networks.port(PortIndex{1}).back);
+}
+
+TEST(Networks, APortThatWasMadeAgainWhileEventsWereLostIsNotThePort) {
+  Networks networks = ControlWorld::two_networks();
+  networks.reset({ControlWorld::link(2, "eth0"), ControlWorld::link(7, "eth1")}, {});
+  EXPECT_FALSE(networks.port(PortIndex{1}).exists);
+  EXPECT_TRUE(networks.port(PortIndex{1}).back);
+  EXPECT_FALSE(networks.port(PortIndex{0}).back);
 }
 
 TEST(Networks, SaysWhatAnEventChanged) {
