@@ -80,7 +80,11 @@ Status Controller::change(const std::function<Status()>& operation) {
   return {};
 }
 
-void Controller::follow() { checks_ = health_.follow(registry_, parts_.now_ms()); }
+bool Controller::follow() {
+  followed_networks_ = parts_.networks.revision();
+  auto checks = health_.follow(registry_, parts_.now_ms());
+  return std::exchange(checks_, checks) != checks;
+}
 
 Status Controller::publish() {
   stats_.follow(registry_);
@@ -97,7 +101,10 @@ Status Controller::publish() {
 
 Status Controller::refresh() {
   bool registry_moved = published_revision_ != registry_.revision();
+  // A VLAN device that came or went decides what the kernel can check.
+  bool checks_moved = followed_networks_ != parts_.networks.revision() && follow();
   if (!registry_moved && same_ports(ports_, egress_ports()) && next_hops_ == resolve_next_hops()) {
+  if (checks_moved && !registry_moved && on_change_) on_change_();
     return {};
   }
   LB_TRY(publish());

@@ -78,7 +78,8 @@ class Controller {
  private:
   Status change(const std::function<Status()>& operation);
   Status publish();
-  void follow();
+  /// Decides anew what is to be checked; true when that is not what it was.
+  bool follow();
   NextHops resolve_next_hops();
   [[nodiscard]] std::vector<EgressPort> egress_ports() const;
 
@@ -94,6 +95,7 @@ class Controller {
   NextHops next_hops_;
   std::vector<EgressPort> ports_;
   std::uint64_t published_revision_ = 0;
+  std::uint64_t followed_networks_ = 0;
   Generation generation_ = Generation::None;
   std::uint64_t started_ms_;
   std::function<void()> on_change_;

@@ -45,9 +45,8 @@ std::set<CheckTarget> HealthBook::follow(Registry& registry, std::uint64_t now_m
   for (const auto& [id, want] : wanted) {
     // What is known (from before a restart, or of an RS whose check was off) is where the dampener
     // starts.
-    Health start = want.known == Health::Off ? Health::Unknown : want.known;
-    if (want.known == Health::Off)
-      registry.set_health(id, Health::Unknown, "not checked yet", now_ms);
+    Health start = want.known == Health::Off ? Health::Up : want.known;
+    if (want.known == Health::Off) registry.start_checks(id, now_ms);
     auto [item, is_new] = watched_.try_emplace(
         id, Watched{.target = want.target,
                     .dampener = Dampener(want.health.rise, want.health.fall, start)});

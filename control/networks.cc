@@ -50,13 +50,14 @@ void Networks::reset(const std::vector<LinkEntry>& links,
     port.addresses.clear();
   }
   others_.clear();
+  ++revision_;
   for (const LinkEntry& link : links) on_link(link);
-  for (const InterfaceAddress& address : addresses) on_address(address, false);
   for (Port& port : ports_) {
     if (port.exists || port.gone || port.attached_ifindex == 0) continue;
     port.gone = true;  // unheard, as the events were lost
     port.back = std::ranges::find(links, port.interface, &LinkEntry::name) != links.end();
   }
+  for (const InterfaceAddress& address : addresses) on_address(address, false);
 }
 
 Networks::Port* Networks::by_ifindex(int ifindex) {
@@ -81,6 +82,7 @@ Networks::Change Networks::on_link(const LinkEntry& link) {
   port.attached_ifindex = link.ifindex;
   port.exists = true;
   port.link = link;
+  if (!same) ++revision_;
   return {
       .links = !same, .addresses = false, .port = static_cast<PortIndex>(found - ports_.begin())};
 }
@@ -89,9 +91,10 @@ Networks::Change Networks::on_link_gone(int ifindex) {
   Port* port = by_ifindex(ifindex);
   if (port == nullptr) return {};
   port->exists = false;
+  port->gone = true;
   port->link = {};
   port->addresses.clear();
-  port->gone = true;
+  ++revision_;
   return {.links = true, .addresses = true, .port = static_cast<PortIndex>(port - ports_.data())};
 }
 
@@ -114,6 +117,7 @@ Networks::Change Networks::on_address(const InterfaceAddress& address, bool gone
   } else {
     *known = address;
   }
+  ++revision_;
   change.addresses = port != nullptr;
   return change;
 }

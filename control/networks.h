@@ -43,6 +43,8 @@ class Networks {
     bool gone = false;         ///< deleted while lbd ran; no longer attached whatever comes back
     bool back = false;         ///< after that, there is an interface of its name again
   };
+  /// Moves with whatever changes an answer of this class.
+  [[nodiscard]] std::uint64_t revision() const noexcept { return revision_; }
   [[nodiscard]] const std::vector<Port>& ports() const noexcept { return ports_; }
   [[nodiscard]] const Port& port(PortIndex index) const { return ports_[raw(index)]; }
   [[nodiscard]] std::optional<PortIndex> find(std::string_view interface) const;
@@ -72,6 +74,7 @@ class Networks {
  private:
   Port* by_ifindex(int ifindex);
   std::vector<Port> ports_;
+  std::uint64_t revision_ = 1;
   std::vector<InterfaceAddress> others_;  // of interfaces that are no ports
 };
 

@@ -253,6 +253,15 @@ bool Registry::set_health(RsId id, Health health, const std::string& reason, std
   return true;
 }
 
+void Registry::start_checks(RsId id, std::uint64_t now_ms) {
+  auto* rs = const_cast<RsEntry*>(find(id));
+  if (rs == nullptr || rs->health != Health::Off) return;
+  rs->health = Health::Up;
+  rs->health_reason = "the checks were just turned on";
+  rs->health_since_ms = now_ms;
+  ++saved_revision_;
+}
+
 HealthMemory Registry::health_memory() const {
   HealthMemory memory;
   for (const auto& [address, entry] : services_) {

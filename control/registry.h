@@ -84,8 +84,13 @@ class Registry {
                                       const std::function<std::uint64_t(std::uint32_t)>& flows);
   static constexpr std::uint64_t kDrainGraceMs = 1'000;
 
-  /// From the checks (by way of Dampener). True when that changed the entry; a stale id is ignored.
+  /// From the checks (by way of Dampener). True when that changed the entry; a stale id and an RS
+  /// that is not checked are left alone.
   bool set_health(RsId id, Health health, const std::string& reason, std::uint64_t now_ms);
+
+  /// The RS was not checked (Health::Off) and is from now on. It stays in service: the first checks
+  /// decide.
+  void start_checks(RsId id, std::uint64_t now_ms);
 
   /// Asked for each new RS without a manual MAC (add, set of vlan or port, load): whether it is on
   /// an attached network.

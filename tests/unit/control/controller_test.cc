@@ -189,6 +189,46 @@ TEST_F(ControllerTest, AnRsBehindATagThatTheKernelCannotReachIsNotChecked) {
   EXPECT_EQ(world.probes.back().vlan, 100);
 }
 
+TEST_F(ControllerTest, AnRsThatComesOutFromBehindATagIsChecked) {
+  ASSERT_TRUE(controller.start());
+  ServiceAddr web = addr("192.168.1.222:80/tcp");
+  AddRsRequest tagged = rs("192.168.1.60");
+  tagged.settings.vlan = 10;
+  ASSERT_TRUE(controller.add_rs(web, tagged));
+  ASSERT_EQ((*controller.registry().rs(web, ip("192.168.1.60")))->health, Health::Off);
+  RsPatch untagged;
+  untagged.vlan = 0;
+  ASSERT_TRUE(controller.set_rs(web, ip("192.168.1.60"), untagged));
+  ASSERT_EQ(controller.checks().size(), 2U);
+  EXPECT_TRUE(published("192.168.1.60")->up) << "it was in service unchecked";
+  for (const CheckTarget& check : controller.checks()) {
+    if (check.address != ip("192.168.1.60")) continue;
+    for (int i = 0; i < 2; ++i) controller.on_check(check, false, "connection refused");
+    break;
+  }
+  EXPECT_FALSE(published("192.168.1.60")->up);
+}
+
+TEST_F(ControllerTest, AVlanDeviceThatComesOrGoesTurnsTheChecksOnAndOff) {
+  ASSERT_TRUE(controller.start());
+  ServiceAddr web = addr("192.168.1.222:80/tcp");
+  AddRsRequest tagged = rs("172.16.0.5");
+  tagged.settings.vlan = 100;
+  ASSERT_TRUE(controller.add_rs(web, tagged));
+  int told = 0;
+  controller.set_on_change([&] { ++told; });
+  world.networks.on_address(ControlWorld::address(9, "172.16.0.1", 24), false);
+  ASSERT_TRUE(controller.refresh());
+  EXPECT_EQ(controller.checks().size(), 2U);
+  EXPECT_EQ(told, 1) << "the checker hears of it";
+  EXPECT_EQ((*controller.registry().rs(web, ip("172.16.0.5")))->health, Health::Up);
+  world.networks.on_address(ControlWorld::address(9, "172.16.0.1", 24), true);
+  ASSERT_TRUE(controller.refresh());
+  EXPECT_EQ(controller.checks().size(), 1U);
+  EXPECT_EQ(told, 2);
+  EXPECT_EQ((*controller.registry().rs(web, ip("172.16.0.5")))->health, Health::Off);
+}
+
 TEST_F(ControllerTest, ADrainedRsIsRemovedWhenItsLastFlowHasEnded) {
   ASSERT_TRUE(controller.start());
   ServiceAddr web = addr("192.168.1.222:80/tcp");
