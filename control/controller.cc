@@ -118,8 +118,11 @@ NextHops Controller::resolve_next_hops() {
   std::vector<std::pair<NextHopKey, NeighbourTarget>> placed;
   for (const auto& [key, needs_mac] : next_hops_needed(registry_)) {
     auto egress = parts_.networks.egress_of(key.address, key.port, key.vlan);
-    if (!egress) continue;  // its network has gone; a manual MAC may still serve
-    NeighbourTarget target{.address = key.address, .port = *egress, .vlan = key.vlan};
+    auto known = next_hops_.find(key);
+    if (!egress && known == next_hops_.end()) continue;
+    // The port may be without its address for a moment (DHCP): the way to the RS is the same.
+    PortIndex port = egress ? *egress : known->second.egress;
+    NeighbourTarget target{.address = key.address, .port = port, .vlan = key.vlan};
     if (needs_mac) targets.push_back(target);
     placed.emplace_back(key, target);
   }

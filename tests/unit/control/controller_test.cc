@@ -229,6 +229,21 @@ TEST_F(ControllerTest, AVlanDeviceThatComesOrGoesTurnsTheChecksOnAndOff) {
   EXPECT_EQ((*controller.registry().rs(web, ip("172.16.0.5")))->health, Health::Off);
 }
 
+TEST_F(ControllerTest, AnRsKeepsItsMacWhileThePortHasNoAddress) {
+  ASSERT_TRUE(controller.start());
+  world.resolve("192.168.1.54", kMac);
+  ASSERT_TRUE(controller.refresh());
+  Generation generation = world.dataplane.generation;
+  world.networks.on_address(ControlWorld::address(2, "192.168.1.129", 24), true);
+  ASSERT_TRUE(controller.refresh());
+  ASSERT_TRUE(controller.add_service(service("192.0.2.1:80/tcp")));
+  EXPECT_TRUE(published("192.168.1.54")->has_mac) << "the path to it has not changed";
+  EXPECT_EQ(raw(world.dataplane.generation), raw(generation) + 1) << "only the new service";
+  world.networks.on_address(ControlWorld::address(2, "192.168.1.129", 24), false);
+  ASSERT_TRUE(controller.refresh());
+  EXPECT_EQ(published("192.168.1.54")->mac, kMac);
+}
+
 TEST_F(ControllerTest, ADrainedRsIsRemovedWhenItsLastFlowHasEnded) {
   ASSERT_TRUE(controller.start());
   ServiceAddr web = addr("192.168.1.222:80/tcp");
