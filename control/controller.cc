@@ -72,6 +72,7 @@ Status Controller::change(const std::function<Status()>& operation) {
   follow();
   if (Status published = publish(); !published) {
     registry_.roll_back(std::move(before));
+    published_revision_ = 0;  // workers may have seen the table: refresh() publishes the old state
     follow();
     stats_.follow(registry_);
     return std::unexpected(as_refusal(std::move(published).error()));
@@ -100,11 +101,11 @@ Status Controller::publish() {
 }
 
 Status Controller::refresh() {
-  bool registry_moved = published_revision_ != registry_.revision();
   // A VLAN device that came or went decides what the kernel can check.
   bool checks_moved = followed_networks_ != parts_.networks.revision() && follow();
-  if (!registry_moved && same_ports(ports_, egress_ports()) && next_hops_ == resolve_next_hops()) {
+  bool registry_moved = published_revision_ != registry_.revision();
   if (checks_moved && !registry_moved && on_change_) on_change_();
+  if (!registry_moved && same_ports(ports_, egress_ports()) && next_hops_ == resolve_next_hops()) {
     return {};
   }
   LB_TRY(publish());

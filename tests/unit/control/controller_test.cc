@@ -112,6 +112,17 @@ TEST_F(ControllerTest, WhatChangedDuringARefusedPublicationIsPublishedLater) {
   EXPECT_FALSE(world.dataplane.table->port(PortIndex{1}).up);
 }
 
+TEST_F(ControllerTest, TheOldStateIsPublishedAgainAfterARefusedPublication) {
+  ASSERT_TRUE(controller.start());
+  Generation generation = world.dataplane.generation;
+  world.dataplane.refuse_next = Error{std::error_code(ENOMEM, std::system_category()), "no"};
+  ASSERT_FALSE(controller.del_service(addr("192.168.1.222:80/tcp")));
+  world.dataplane.table.reset();  // it may be what the workers have by now
+  ASSERT_TRUE(controller.refresh());
+  EXPECT_EQ(raw(world.dataplane.generation), raw(generation) + 1);
+  EXPECT_NE(published("192.168.1.54"), nullptr);
+}
+
 TEST_F(ControllerTest, AnAddressOfTheDirectorIsNoVipOfLbd) {
   ASSERT_TRUE(controller.start());
   Generation generation = world.dataplane.generation;
