@@ -45,7 +45,7 @@ inline constexpr std::array<NumberField<PipelineOptions>, 6> kPathNumbers{{
     {"flows_max", &PipelineOptions::flows_max, 1024, 1U << 28},
     {"flows_max_v6", &PipelineOptions::flows_max_v6, 1024, 1U << 28},
     {"fragments_max", &PipelineOptions::fragments_max, 64, 1U << 20},
-    {"fragments_held_max", &PipelineOptions::held_max, 0, 1024},
+    {"fragments_held_max", &PipelineOptions::held_max, 0, kBatchMax},
     {"fragment_timeout", &PipelineOptions::fragment_timeout_ms, 100, 60'000, NumberKind::Duration},
     {"icmp_rate", &PipelineOptions::icmp_rate, 0, 1'000'000},
 }};

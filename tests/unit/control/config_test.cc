@@ -128,6 +128,14 @@ TEST(Config, CollectsAllErrorsInTheOrderOfTheText) {
   EXPECT_THAT(error, HasSubstr("\"wr\" is not known; did you mean \"rr\"?"));
 }
 
+TEST(Config, FragmentsHeldAreAtMostWhatAWorkerHolds) {
+  const std::string head = "[[port]]\ninterface = \"eth0\"\n[dataplane]\nfragments_held_max = ";
+  EXPECT_TRUE(Config::parse(head + "256\n", "lbd.toml"));
+  auto over = Config::parse(head + "257\n", "lbd.toml");
+  ASSERT_FALSE(over);
+  EXPECT_THAT(over.error().message, HasSubstr("fragments_held_max: 257 is out of range"));
+}
+
 TEST(Config, RefusesBadServices) {
   const std::string service = "[[service]]\naddress = \"192.0.2.10:80/tcp\"\n";
   const std::string rs = "[[service.real_server]]\naddress = \"192.0.2.21\"\n";
