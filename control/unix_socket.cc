@@ -11,7 +11,6 @@
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
-#include <optional>
 
 #include "dataplane/base/log.h"
 
@@ -123,6 +122,11 @@ Result<Fd> lock_interface(const std::string& interface) {
   }
   if (::listen(fd.get(), 1) != 0) return fail_errno(errno, "port " + interface + ": lock");
   return fd;
+}
+
+std::optional<int> interface_holder(const std::string& interface) {
+  auto address = address_of("sluice/port/" + interface, true);
+  return address ? listener_pid(*address) : std::nullopt;
 }
 
 }  // namespace lb

@@ -4,6 +4,7 @@
 // is refused. Called at start.
 #pragma once
 
+#include <optional>
 #include <string>
 
 #include "dataplane/base/fd.h"
@@ -19,5 +20,9 @@ namespace lb {
 /// Holds the interface for this process (an abstract socket, so it ends with the process and is per
 /// network namespace). EBUSY with the pid of the holder.
 [[nodiscard]] Result<Fd> lock_interface(const std::string& interface);
+
+/// The pid of the lbd that holds the interface by lock_interface() (0: it does not answer), or
+/// nullopt when none does.
+[[nodiscard]] std::optional<int> interface_holder(const std::string& interface);
 
 }  // namespace lb

@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "control/netlink.h"
+#include "control/unix_socket.h"
 #include "control/vip_marker.h"
 #include "dataplane/base/bpf_object.h"
 
@@ -17,6 +18,7 @@ namespace {
 /// What was found, what became of it.
 struct Findings {
   std::vector<std::string> removed, failed;
+  std::vector<std::string> kept;  ///< interfaces of a living lbd
   bool dry_run = false;
 
   /// Runs `remove` (not in a dry run) and notes the outcome.
@@ -72,6 +74,12 @@ Status look_at_interfaces(const ResetOptions& options, Findings& findings) {
     }
   }
   for (const auto& link : links) {
+    auto holder = interface_holder(link.name);
+    if (holder && !options.force) {
+      findings.kept.push_back(fmt::format(
+          "{}: lbd lives on it (process {}); stop it first, or use --force", link.name, *holder));
+      continue;
+    }
     reset_addresses(netlink, addresses, link, findings);
     reset_xdp(link, findings);
   }
@@ -87,12 +95,14 @@ ExitCode print(Session& session, const Findings& findings) {
     };
     list(findings.dry_run ? "would_remove" : "removed", findings.removed);
     list("failed", findings.failed);
+    list("kept", findings.kept);
     session.print(answer.to_string() + "\n");
   } else {
     for (const auto& line : findings.removed) {
       session.print(fmt::format("{} {}\n", findings.dry_run ? "would remove" : "removed", line));
     }
-    if (findings.removed.empty() && findings.failed.empty()) {
+    for (const auto& line : findings.kept) session.note(fmt::format("lbctl: kept {}\n", line));
+    if (findings.removed.empty() && findings.failed.empty() && findings.kept.empty()) {
       session.print("nothing of lbd is left here\n");
     }
     for (const auto& line : findings.failed)

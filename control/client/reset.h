@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // reset: removes what an lbd that died left behind: VIP addresses with our mark, an XDP program of
-// ours, the socket file. Local; refuses while lbd lives.
+// ours, the socket file. Local; refuses while lbd lives, and keeps off every interface that one
+// holds.
 #pragma once
 
 #include <optional>
@@ -12,7 +13,7 @@ namespace lb::client {
 
 struct ResetOptions {
   std::optional<std::string> interface;  ///< only this one; else all
-  bool force = false;                    ///< although something answers on the socket
+  bool force = false;                    ///< although an lbd answers, or holds an interface
   bool dry_run = false;                  ///< say what would be removed
 };
 

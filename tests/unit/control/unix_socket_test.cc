@@ -73,7 +73,9 @@ TEST_F(UnixSocketTest, AnInterfaceHasOneHolderAtATime) {
       std::string::npos)
       << second.error().message;
   EXPECT_TRUE(lock_interface(interface + "x"));
+  EXPECT_EQ(interface_holder(interface), ::getpid());
   first->reset();
+  EXPECT_EQ(interface_holder(interface), std::nullopt);
   EXPECT_TRUE(lock_interface(interface));
 }
 
