@@ -5,6 +5,7 @@ if(CMAKE_INSTALL_PREFIX STREQUAL "/usr")
 else()
   set(LB_ETC "${CMAKE_INSTALL_PREFIX}/etc")
 endif()
+set(LB_BINDIR "${CMAKE_INSTALL_PREFIX}/bin")
 set(LB_SBINDIR "${CMAKE_INSTALL_PREFIX}/sbin")
 configure_file("${LB_CONFIGS}/lbd.service.in" "${LB_CONFIGS_BINARY}/lbd.service" @ONLY)
 file(INSTALL DESTINATION "${CMAKE_INSTALL_PREFIX}/lib/systemd/system" TYPE FILE
