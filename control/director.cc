@@ -236,17 +236,15 @@ void Director::Impl::on_event(const NeighbourChanged& event) {
 
 void Director::Impl::on_event(const EventsLost&) {
   spdlog::warn("netlink lost events; reading links, addresses and neighbours again");
-  std::vector<bool> were_up;
-  for (const Networks::Port& port : networks.ports())
-    were_up.push_back(port.exists && port.link.up);
   if (Status read = read_networks(netlink, networks); !read) {
     spdlog::error("{}", read.error().message);
     return;
   }
-  for (std::size_t i = 0; i < were_up.size(); ++i) {
+  for (std::size_t i = 0; i < networks.ports().size(); ++i) {
     const Networks::Port& port = networks.ports()[i];
     std::optional<bool> up = port.exists ? std::optional(port.link.up) : std::nullopt;
-    if (up.value_or(false) != were_up[i]) dataplane->link_changed(static_cast<PortIndex>(i), up);
+    // Also of a port that is as up as before: its MAC may be another one.
+    dataplane->link_changed(static_cast<PortIndex>(i), up);
   }
   vips_moved = true;
   read_neighbours();
