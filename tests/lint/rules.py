@@ -22,7 +22,7 @@ def layer_of(path):
         return None
     for prefix, layer in (("bpf/", "bpf"), ("dataplane/base/", "base"), ("dataplane/", "dataplane"),
                           ("control/client/", "client"), ("control/lbctl.cc", "client"),
-                          ("control/json/", "json"), ("control/netlink.", "net"),
+                          ("control/json/", "json"), ("control/netlink.", "net"), ("control/unix_socket.", "net"),
                           ("control/vip_marker.h", "net"),
                           ("control/", "control"), ("observe/", "observe")):
         if path.startswith(prefix):
