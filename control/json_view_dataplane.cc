@@ -188,6 +188,8 @@ std::string workers_json(std::span<const WorkerInfo> workers) {
     row["generation"] = raw(worker.generation);
     row["frames"] = worker.frames;
     row["frames_free"] = worker.frames_free;
+    row["last_step_ms"] = worker.last_step_ms;
+    row["hugepages"] = worker.hugepages;
     row["flows4"] = worker.flows4;
     row["flows6"] = worker.flows6;
     row["sockets"] = std::move(sockets);

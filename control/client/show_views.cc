@@ -216,10 +216,14 @@ std::string ports_view(JsonView answer, const Style& style) {
   return table_or(table, "no ports", style) + reasons;
 }
 
+/// An idle worker takes a step every 100 ms.
+constexpr int kWorkerHangsMs = 1000;
+
 std::string workers_view(JsonView answer, const Style& style) {
   Table table({{"WORKER", kRight},
                {"CPU", kRight},
                {"IDLE"},
+               {"LAST STEP", kRight},
                {"GENERATION", kRight},
                {"FRAMES FREE", kRight},
                {"FLOWS IPV4", kRight},
@@ -233,12 +237,15 @@ std::string workers_view(JsonView answer, const Style& style) {
   for (auto worker : answer.items("workers")) {
     auto frames = fmt::format("{}/{}", worker.text("frames_free", "?"), worker.text("frames", "?"));
     auto cpu = worker.text("cpu");
+    auto last_step_ms = worker.number("last_step_ms");
     for (auto socket : worker.items("sockets")) {
       auto full = socket.number("rx_ring_full");
       auto invalid = socket.number("rx_invalid_descs") + socket.number("tx_invalid_descs");
       table.row({worker.text("worker"),
                  cpu == "-1" ? "any" : cpu,
                  worker.text("idle"),
+                 {worker.has("last_step_ms") ? fmt::format("{} ms", last_step_ms) : "",
+                  last_step_ms > kWorkerHangsMs ? Tone::Bad : Tone::Plain},
                  worker.text("generation"),
                  frames,
                  count(worker, "flows4", style),

@@ -85,6 +85,15 @@ TEST(Views, FlowsTellWhenThereAreMore) {
   EXPECT_THAT(text, HasSubstr("1 of 70 flows shown"));
 }
 
+TEST(Views, WorkersTellWhenTheyTookTheirLastStep) {
+  auto answer = doc(R"({"workers":[{"worker":0,"cpu":2,"idle":"poll","last_step_ms":1500,
+    "hugepages":true,"generation":7,"frames":8192,"frames_free":96,
+    "sockets":[{"interface":"eth0"}]}]})");
+  auto text = workers_view(answer.root(), {});
+  EXPECT_THAT(text, HasSubstr("LAST STEP"));
+  EXPECT_THAT(text, HasSubstr("1500 ms"));
+}
+
 TEST(Views, PortsGiveTheReasonsBelow) {
   auto answer = doc(R"({"ports":[{"interface":"eth0","up":false,"xdp_mode":"generic",
     "xdp_mode_reason":"the driver has no native XDP","copy_mode":"copy"}]})");

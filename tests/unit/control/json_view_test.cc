@@ -147,7 +147,11 @@ TEST_F(JsonViewTest, FlowsNameTheirServiceAndRealServer) {
 
 TEST_F(JsonViewTest, PortsWorkersAndTheRest) {
   EXPECT_EQ(parse(ports_json(dataplane_.ports())).at("ports").as_array().size(), 2U);
+  dataplane_.worker_infos.at(1).last_step_ms = 1234;
+  dataplane_.worker_infos.at(1).hugepages = true;
   auto workers = parse(workers_json(dataplane_.workers()));
+  EXPECT_EQ(workers.at("workers").at(1).at("last_step_ms").to_number<int>(), 1234);
+  EXPECT_TRUE(workers.at("workers").at(1).at("hugepages").as_bool());
   EXPECT_EQ(workers.at("workers").at(1).at("sockets").as_array().size(), 2U);
   EXPECT_TRUE(parse(bpf_json({})).at("objects").as_array().empty());
   NeighbourInfo neighbour{kRs1, "eth0", std::nullopt, "incomplete", false, 3};
