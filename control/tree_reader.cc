@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <tuple>
+#include <vector>
 
 namespace lb {
 
@@ -19,12 +20,14 @@ void Problems::known(const std::string& path, bool present) {
 }
 
 std::unexpected<Error> Problems::refusal(Refusal why) const {
-  auto sorted = rows_;
-  std::ranges::stable_sort(
-      sorted, {}, [](const Row& row) { return std::tuple(row.place.line, row.place.column); });
+  std::vector<const Row*> sorted;
+  for (const Row& row : rows_) sorted.push_back(&row);
+  std::ranges::sort(sorted, {}, [](const Row* row) {  // at one place in the order they were found
+    return std::tuple(row->place.line, row->place.column, row);
+  });
   std::string text;
   for (std::size_t i = 0; i < std::min(sorted.size(), kShown); ++i) {
-    const Row& row = sorted[i];
+    const Row& row = *sorted[i];
     if (!text.empty()) text += '\n';
     if (!filename_.empty()) text += filename_ + ':';
     if (row.place.line != 0) text += fmt::format("{}:{}:", row.place.line, row.place.column);

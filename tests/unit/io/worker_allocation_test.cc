@@ -17,13 +17,13 @@ std::atomic<std::uint64_t> allocations{0};
 
 // NOLINTBEGIN(clang-analyzer-cplusplus.NewDelete,clang-analyzer-unix.Malloc): new and delete
 // themselves, by malloc and free.
-void* operator new(std::size_t bytes) {
+[[gnu::noinline]] void* operator new(std::size_t bytes) {
   allocations.fetch_add(1, std::memory_order_relaxed);
   if (void* memory = std::malloc(bytes == 0 ? 1 : bytes)) return memory;
   throw std::bad_alloc();
 }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
+[[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 // NOLINTEND(clang-analyzer-cplusplus.NewDelete,clang-analyzer-unix.Malloc)
 
 namespace lb {
