@@ -4,7 +4,6 @@
 
 #include <poll.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -35,7 +34,6 @@ AfxdpLoop::~AfxdpLoop() {
   if (tx_socket_ != nullptr && tx_socket_ != rx_socket_) xsk_socket__delete(tx_socket_);
   if (rx_socket_ != nullptr) xsk_socket__delete(rx_socket_);
   if (umem_ != nullptr) xsk_umem__delete(umem_);
-  if (memory_ != nullptr) munmap(memory_, memory_bytes_);
 }
 
 Result<std::unique_ptr<AfxdpLoop>> AfxdpLoop::open(const LoopOptions& options) {
@@ -47,26 +45,14 @@ Result<std::unique_ptr<AfxdpLoop>> AfxdpLoop::open(const LoopOptions& options) {
 }
 
 Status AfxdpLoop::make_umem() {
-  memory_bytes_ = std::size_t{options_.frames} * options_.frame_bytes;
-  void* memory = MAP_FAILED;
-  const std::size_t huge = (memory_bytes_ + (2U << 20) - 1) & ~((std::size_t{2} << 20) - 1);
-  memory = mmap(nullptr, huge, PROT_READ | PROT_WRITE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB | MAP_POPULATE, -1, 0);
-  if (memory != MAP_FAILED) {
-    memory_bytes_ = huge;
-  } else {
-    memory = mmap(nullptr, memory_bytes_, PROT_READ | PROT_WRITE,
-                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-  }
-  if (memory == MAP_FAILED) return fail_errno(errno, "memory for the UMEM");
-  memory_ = memory;
+  const std::size_t bytes = std::size_t{options_.frames} * options_.frame_bytes;
+  LB_TRY_ASSIGN(memory_, MappedMemory::create(bytes));
   xsk_umem_config config{};
   config.fill_size = options_.umem_ring;
   config.comp_size = options_.umem_ring;
   config.frame_size = options_.frame_bytes;
   const int error =
-      xsk_umem__create(&umem_, memory_, std::uint64_t{options_.frames} * options_.frame_bytes,
-                       &in_.fill, &in_.completion, &config);
+      xsk_umem__create(&umem_, memory_.data(), bytes, &in_.fill, &in_.completion, &config);
   if (error != 0) return fail_errno(-error, "UMEM");
   free_.reserve(options_.frames);
   for (std::uint32_t i = 0; i < options_.frames; ++i) {
@@ -161,7 +147,7 @@ std::uint32_t AfxdpLoop::forward() {
   xsk_ring_prod__reserve(tx_, count, &to);
   for (std::uint32_t i = 0; i < count; ++i) {
     const xdp_desc in = *xsk_ring_cons__rx_desc(&in_.rx, from + i);
-    swap_macs(static_cast<char*>(memory_) + in.addr);
+    swap_macs(reinterpret_cast<char*>(memory_.data()) + in.addr);
     xdp_desc* out = xsk_ring_prod__tx_desc(tx_, to + i);
     out->addr = in.addr;
     out->len = in.len;

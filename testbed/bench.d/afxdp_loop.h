@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "dataplane/base/result.h"
+#include "dataplane/table/mapped_memory.h"
 
 namespace lb::bench {
 
@@ -84,8 +85,7 @@ class AfxdpLoop {
     xsk_ring_prod tx{};
   };
   LoopOptions options_;
-  void* memory_ = nullptr;
-  std::size_t memory_bytes_ = 0;
+  MappedMemory memory_;
   xsk_umem* umem_ = nullptr;
   xsk_socket* rx_socket_ = nullptr;
   xsk_socket* tx_socket_ = nullptr;  // equal to rx_socket_ when one serves both
