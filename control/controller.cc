@@ -71,14 +71,23 @@ Status Controller::change(const std::function<Status()>& operation) {
   LB_TRY(operation());
   follow();
   if (Status published = publish(); !published) {
-    registry_.roll_back(std::move(before));
-    published_revision_ = 0;  // workers may have seen the table: refresh() publishes the old state
-    follow();
-    stats_.follow(registry_);
+    take_back(std::move(before));
     return std::unexpected(as_refusal(std::move(published).error()));
   }
   if (on_change_) on_change_();
   return {};
+}
+
+/// The workers may have the table that was refused: they get the one from before again, now or, if
+/// that fails as well, by the next refresh().
+void Controller::take_back(Registry::Checkpoint before) {
+  registry_.roll_back(std::move(before));
+  published_revision_ = 0;
+  follow();
+  if (Status back = publish(); !back) {
+    spdlog::error("the state before a refused change is not published yet: {}",
+                  back.error().message);
+  }
 }
 
 bool Controller::follow() {

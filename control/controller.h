@@ -78,6 +78,7 @@ class Controller {
  private:
   Status change(const std::function<Status()>& operation);
   Status publish();
+  void take_back(Registry::Checkpoint before);
   /// Decides anew what is to be checked; true when that is not what it was.
   bool follow();
   NextHops resolve_next_hops();

@@ -281,8 +281,8 @@ Registry::Checkpoint Registry::checkpoint() const {
 
 void Registry::roll_back(Checkpoint checkpoint) {
   services_ = std::move(checkpoint.services);
-  service_slots_ = std::move(checkpoint.service_slots);
-  rs_slots_ = std::move(checkpoint.rs_slots);
+  service_slots_.roll_back(std::move(checkpoint.service_slots));
+  rs_slots_.roll_back(std::move(checkpoint.rs_slots));
   revision_ = checkpoint.revision;
   saved_revision_ = checkpoint.saved_revision;
   file_ = std::move(checkpoint.file);

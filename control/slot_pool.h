@@ -13,17 +13,22 @@ namespace lb {
 /// reused until a slot has had 65535 owners.
 class SlotPool {
  public:
-  explicit SlotPool(std::uint32_t max) : max_(max) {}
+  explicit SlotPool(std::uint32_t max) : incarnations_(max) {}
   /// slot | incarnation << 16, or 0 when all are taken.
   [[nodiscard]] std::uint32_t take();
   void give_back(std::uint32_t slot);
+  /// Takes and gives back whatever happened since `before` was copied; the incarnations stay, so
+  /// that no id given meanwhile is given again: workers may have stored flows under it.
+  void roll_back(SlotPool before) noexcept;
   [[nodiscard]] std::uint32_t used() const { return used_; }
-  [[nodiscard]] std::uint32_t max() const { return max_; }
+  [[nodiscard]] std::uint32_t max() const {
+    return static_cast<std::uint32_t>(incarnations_.size());
+  }
 
  private:
-  std::uint32_t max_;
   std::uint32_t used_ = 0;
-  std::deque<std::uint32_t> free_;
+  std::uint32_t fresh_ = 0;         // from here on no slot was ever given
+  std::deque<std::uint32_t> free_;  // given back, the longest free one first
   std::vector<std::uint16_t> incarnations_;
 };
 

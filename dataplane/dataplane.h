@@ -107,7 +107,8 @@ class Dataplane {
  public:
   virtual ~Dataplane() = default;
   /// Publishes a table: new VIPs enter the XDP program after the workers can see it, old ones leave
-  /// it before. On error (VIP map full) nothing has changed.
+  /// it before. On error (VIP map full, no memory) the XDP program's map is as it was, but the
+  /// workers may have the table: publish the one from before again.
   [[nodiscard]] virtual Result<Generation> publish(std::unique_ptr<ServiceTable> table) = 0;
   /// Frees tables that no worker holds any more; returns how many are kept (1 when all is settled).
   virtual std::size_t reclaim() = 0;

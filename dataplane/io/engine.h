@@ -77,8 +77,6 @@ class Engine final : public Dataplane {
   [[nodiscard]] Status make_thread(WorkerIndex index, Unit& unit);
   [[nodiscard]] Status enter_sockets();
 
-  [[nodiscard]] Status put_vips(const VipEntries& entries);
-  void restore_vips(const VipMapChange& done);
   void wake_all() noexcept;
 
   DataplaneConfig config_;
@@ -88,7 +86,7 @@ class Engine final : public Dataplane {
   bool panic_ = false;
   PortLinks links_{};  ///< all Up
   Snapshots<ServiceTable> tables_;
-  VipEntries vips_;  ///< what the VIP map holds
+  VipMapMirror vips_;
   ResolveRequests resolve_;
   PipelinePeers peers_;
   std::vector<std::unique_ptr<Unit>> units_;

@@ -15,37 +15,21 @@ Result<Generation> Engine::publish(std::unique_ptr<ServiceTable> table) {
                                    "has {}",
                                    wanted.size(), LB_VIP_ENTRIES_MAX));
   }
-  VipMapChange change = vip_map_change(vips_, wanted);
+  const VipEntries before = vips_.entries();
+  VipMapChange change = vip_map_change(before, wanted);
   auto& program = ports_.front()->program();  // the VIP map is shared by all ports
-  for (const auto& key : change.remove) {
-    if (auto removed = program.delete_vip(key); !removed) {
-      restore_vips(change);
-      return std::unexpected(std::move(removed).error());
-    }
+  if (auto removed = vips_.remove(program, change.remove); !removed) {
+    vips_.restore(program, before);
+    return std::unexpected(std::move(removed).error());
   }
   Generation generation = tables_.publish(std::move(table));
   wake_all();
-  if (auto put = put_vips(change.put); !put) {
-    // The workers keep the new generation; without VIP entries no packet reaches what is new in it.
-    restore_vips(change);
+  if (auto put = vips_.put(program, change.put); !put) {
+    // The workers have the new table until control publishes that of before again.
+    vips_.restore(program, before);
     return std::unexpected(std::move(put).error());
   }
-  vips_ = std::move(wanted);
   return generation;
-}
-
-Status Engine::put_vips(const VipEntries& entries) {
-  auto& program = ports_.front()->program();
-  for (const auto& entry : entries) LB_TRY(program.put_vip(entry.key, entry.value));
-  return {};
-}
-
-/// After a failure in the middle: the map as it was, best effort (the first error is the one that
-/// is reported).
-void Engine::restore_vips(const VipMapChange& done) {
-  auto& program = ports_.front()->program();
-  for (const auto& entry : done.put) std::ignore = program.delete_vip(entry.key);
-  std::ignore = put_vips(vips_);
 }
 
 void Engine::wake_all() noexcept {

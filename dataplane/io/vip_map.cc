@@ -38,4 +38,11 @@ VipMapChange vip_map_change(const VipEntries& from, const VipEntries& to) {
   return change;
 }
 
+VipEntries VipMapMirror::entries() const {
+  VipEntries all;
+  all.reserve(held_.size());
+  for (const auto& [key, value] : held_) all.push_back({key, value});
+  return all;
+}
+
 }  // namespace lb

@@ -45,11 +45,12 @@ class FakeDataplane : public Dataplane {
   }
 
   Result<Generation> publish(std::unique_ptr<ServiceTable> next) override {
-    if (refuse_next) return std::unexpected(*std::exchange(refuse_next, std::nullopt));
+    if (refuse_next && !refuses_late) return refused();
     generation = static_cast<Generation>(raw(generation) + 1);
     next->generation = generation;
     table = std::move(next);
     if (on_publish) on_publish();
+    if (refuse_next) return refused();
     return generation;
   }
   std::size_t reclaim() override { return table ? 1 : 0; }
@@ -84,6 +85,8 @@ class FakeDataplane : public Dataplane {
   Generation generation = Generation::None;
   bool panic_on = false;
   std::optional<Error> refuse_next;  ///< what the next publish() answers
+  unsigned refuses = 1;              ///< so many times
+  bool refuses_late = false;         ///< the workers have the table when publish() refuses
   std::function<void()> on_publish;
   std::vector<std::pair<PortIndex, std::optional<bool>>> link_events;
   std::vector<PortInfo> port_infos;
@@ -92,6 +95,16 @@ class FakeDataplane : public Dataplane {
   std::vector<std::unique_ptr<Counters>> worker_counters;
   std::vector<FlowInfo> flow_infos;
   std::vector<std::uint32_t> resolve_requests;
+
+ private:
+  std::unexpected<Error> refused() {
+    Error error = *refuse_next;
+    if (--refuses == 0) {
+      refuse_next.reset();
+      refuses = 1;
+    }
+    return std::unexpected(std::move(error));
+  }
 };
 
 }  // namespace lb

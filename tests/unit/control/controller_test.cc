@@ -112,15 +112,36 @@ TEST_F(ControllerTest, WhatChangedDuringARefusedPublicationIsPublishedLater) {
   EXPECT_FALSE(world.dataplane.table->port(PortIndex{1}).up);
 }
 
+// The data plane stays out of memory for a while: the old state follows when it can be published.
 TEST_F(ControllerTest, TheOldStateIsPublishedAgainAfterARefusedPublication) {
   ASSERT_TRUE(controller.start());
   Generation generation = world.dataplane.generation;
+  world.dataplane.refuses = 2;
   world.dataplane.refuse_next = Error{std::error_code(ENOMEM, std::system_category()), "no"};
   ASSERT_FALSE(controller.del_service(addr("192.168.1.222:80/tcp")));
   world.dataplane.table.reset();  // it may be what the workers have by now
   ASSERT_TRUE(controller.refresh());
   EXPECT_EQ(raw(world.dataplane.generation), raw(generation) + 1);
   EXPECT_NE(published("192.168.1.54"), nullptr);
+}
+
+// The VIP map runs out of memory after the workers have got the table.
+TEST_F(ControllerTest, ARefusedTableThatTheWorkersHaveIsTakenBack) {
+  ASSERT_TRUE(controller.start());
+  const ServiceAddr vip = addr("192.168.1.222:80/tcp");
+  std::uint32_t seen_id = 0;
+  world.dataplane.on_publish = [&] {
+    if (const RealServer* seen = published("192.168.1.55")) seen_id = raw(seen->id);
+  };
+  world.dataplane.refuses_late = true;
+  world.dataplane.refuse_next = Error{std::error_code(ENOMEM, std::system_category()), "no memory"};
+  ASSERT_FALSE(controller.add_rs(vip, rs("192.168.1.55")));
+  EXPECT_NE(seen_id, 0U);
+  EXPECT_EQ(published("192.168.1.55"), nullptr) << "the workers use what the operator was told";
+  EXPECT_NE(published("192.168.1.54"), nullptr);
+  world.dataplane.on_publish = {};
+  ASSERT_TRUE(controller.add_rs(vip, rs("192.168.1.55")));
+  EXPECT_NE(raw(published("192.168.1.55")->id), seen_id) << "flows may be stored under that id";
 }
 
 TEST_F(ControllerTest, AnAddressOfTheDirectorIsNoVipOfLbd) {

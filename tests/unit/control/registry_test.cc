@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "tests/unit/control/control_fixture.h"
 
 namespace lb {
@@ -31,6 +33,20 @@ TEST(SlotPool, GivesUnusedSlotsFirstThenTheLongestFree) {
   EXPECT_EQ(pool.take(), 0U | 2U << 16);
   EXPECT_EQ(pool.take(), 0U);
   EXPECT_EQ(pool.used(), 3U);
+}
+
+TEST(SlotPool, RollBackGivesNoIdAgain) {
+  SlotPool pool(3);
+  const std::uint32_t kept = pool.take();
+  const SlotPool before = pool;
+  const std::uint32_t undone = pool.take();
+  pool.give_back(slot_of(static_cast<RsId>(kept)));
+  pool.roll_back(before);
+  EXPECT_EQ(pool.used(), 1U);
+  std::set<std::uint32_t> given = {kept, undone};
+  EXPECT_TRUE(given.insert(pool.take()).second);
+  EXPECT_TRUE(given.insert(pool.take()).second);
+  EXPECT_EQ(pool.take(), 0U) << "the slot given back meanwhile is taken again";
 }
 
 TEST(SlotPool, IncarnationWrapsPastNone) {

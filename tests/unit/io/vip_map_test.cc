@@ -63,5 +63,75 @@ TEST(VipMapChange, LeadsFromAnyMapToAnyOther) {
   }
 }
 
+/// A VIP map whose call number `fails_at` and all after it, or that one alone, fail.
+struct FakeProgram {
+  std::map<std::uint16_t, std::uint32_t> map;
+  std::size_t room = 100;
+  int calls = 0;
+  int fails_at = -1;
+  bool fails_for_good = false;
+  std::vector<std::uint16_t> removed;
+
+  [[nodiscard]] bool fails() {
+    int call = calls++;
+    return fails_at >= 0 && (call == fails_at || (fails_for_good && call > fails_at));
+  }
+  Status put_vip(const lb_vip_key& key, const lb_vip_value& value) {
+    if (fails()) return fail(ENOMEM, "no memory");
+    if (map.size() == room && !map.contains(key.port_be)) return fail(E2BIG, "full");
+    map[key.port_be] = value.flags;
+    return {};
+  }
+  Status delete_vip(const lb_vip_key& key) {
+    if (fails()) return fail(ENOMEM, "no memory");
+    EXPECT_EQ(map.erase(key.port_be), 1U);
+    removed.push_back(key.port_be);
+    return {};
+  }
+};
+
+// A key whose value changed, one that goes and one that comes, and one that stays as it is. A key
+// that is away for a moment lets packets pass to the kernel, which resets their connections.
+TEST(VipMapMirror, FailureAnywhereLeavesTheMapAsItWas) {
+  const VipEntries before = {entry(1, 0), entry(2, 0), entry(3, 0)};
+  const VipEntries wanted = {entry(1, 7), entry(3, 0), entry(4, 0), entry(5, 0)};
+  VipMapChange change = vip_map_change(before, wanted);
+  const auto steps = static_cast<int>(change.remove.size() + change.put.size());
+  ASSERT_EQ(steps, 4);
+  for (bool for_good : {false, true}) {
+    for (int step = 0; step < steps; ++step) {
+      FakeProgram program;
+      VipMapMirror mirror;
+      ASSERT_TRUE(mirror.put(program, before));
+      program.fails_at = program.calls + step;
+      program.fails_for_good = for_good;
+      Status done = mirror.remove(program, change.remove);
+      if (done) done = mirror.put(program, change.put);
+      ASSERT_FALSE(done);
+      mirror.restore(program, before);
+      EXPECT_EQ(std::ranges::count(program.removed, 1), 0) << "its value changed, it stays";
+      EXPECT_EQ(std::ranges::count(program.removed, 3), 0);
+      if (!for_good) {
+        EXPECT_EQ(program.map, applied(before, {})) << step;
+      }
+      EXPECT_EQ(program.map, applied(mirror.entries(), {})) << "the truth, also when nothing works";
+    }
+  }
+}
+
+// 1 and 2 went, 4 came and 5 did not: there is room for 1 or 2 again, for both when 4 is gone.
+TEST(VipMapMirror, RestoreFindsItsRoomInAFullMap) {
+  const VipEntries before = {entry(1, 0), entry(2, 0), entry(3, 0)};
+  FakeProgram program;
+  program.room = 3;
+  VipMapMirror mirror;
+  ASSERT_TRUE(mirror.put(program, before));
+  ASSERT_TRUE(mirror.remove(program, {entry(1, 0).key, entry(2, 0).key}));
+  ASSERT_TRUE(mirror.put(program, {entry(4, 0)}));
+  mirror.restore(program, before);
+  EXPECT_EQ(program.map, applied(before, {}));
+  EXPECT_EQ(program.map, applied(mirror.entries(), {}));
+}
+
 }  // namespace
 }  // namespace lb
