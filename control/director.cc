@@ -32,6 +32,7 @@ namespace {
 
 constexpr auto kTick = std::chrono::milliseconds(250);
 constexpr unsigned kTicksPerSecond = 4;
+constexpr unsigned kTicksPerWatch = 3 * kTicksPerSecond;
 
 std::uint64_t now_ms() { return monotonic_ns() / 1'000'000; }
 
@@ -257,6 +258,7 @@ void Director::Impl::on_tick() {
   if (++ticks % kTicksPerSecond == 0) {
     resolver.tick(now_ms());
     vips.tick();
+    if (ticks % kTicksPerWatch == 0) dataplane->watch();
     if (saved_revision != controller.registry().saved_revision()) save();
   }
   settle();

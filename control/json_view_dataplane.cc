@@ -163,6 +163,8 @@ std::string ports_json(std::span<const PortInfo> ports) {
     row["copy_mode"] = json_text(port.copy_mode);
     row["copy_mode_reason"] = json_text(port.copy_mode_reason);
     row["queues"] = port.queues;
+    row["queues_now"] = port.queues_now;
+    row["problem"] = json_text(port.problem);
     row["program_id"] = port.program_id;
     row["passed"] = port.xdp_passed;
     row["redirected"] = port.xdp_redirected;

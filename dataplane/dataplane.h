@@ -59,7 +59,9 @@ struct PortInfo {
   std::string xdp_mode_reason;  ///< why not the better one; empty when it is
   std::string copy_mode;        ///< "zero-copy" or "copy"
   std::string copy_mode_reason;
-  std::uint32_t queues = 0;
+  std::uint32_t queues = 0;      ///< with a socket
+  std::uint32_t queues_now = 0;  ///< in use by the interface
+  std::string problem;           ///< what loses packets here and how to mend it; empty: nothing
   std::uint32_t program_id = 0;
   std::uint64_t xdp_passed = 0, xdp_redirected = 0, xdp_panic_passed = 0;
   std::array<std::uint64_t, kDropReasons> xdp_drops{};
@@ -117,6 +119,8 @@ class Dataplane {
   [[nodiscard]] virtual bool panic() const = 0;
   /// Netlink saw a port's link change, or (nullopt) the device go.
   virtual void link_changed(PortIndex port, std::optional<bool> up) = 0;
+  /// Looks at what changes without an event, and logs each change once. Every few seconds.
+  virtual void watch() = 0;
 
   [[nodiscard]] virtual std::vector<PortInfo> ports() const = 0;
   [[nodiscard]] virtual std::vector<WorkerInfo> workers() const = 0;

@@ -160,6 +160,8 @@ ExitCode panic(Session& session, const std::string& what) {
 ExitCode check_health(Session& session, const std::optional<std::string>& service) {
   auto answer = session.get(service ? service_path(*service) : std::string("/v1/services"));
   if (!answer) return ExitCode::Failed;
+  auto ports = session.get("/v1/ports");
+  if (!ports) return ExitCode::Failed;
   auto services = service ? std::vector{answer->root()} : answer->root().items("services");
   std::string text;
   JsonObject report;
@@ -177,8 +179,18 @@ ExitCode check_health(Session& session, const std::optional<std::string>& servic
     line.set("address", one.text("address")).set_flag("healthy", up > 0);
     report.append("services", line.set_number("up", up).set_number("real_servers", servers.size()));
   }
-  report.set_flag("healthy", well);
   if (services.empty()) text = "no services\n";
+  report.append_view("ports", {});
+  for (auto port : ports->root().items("ports")) {
+    auto problem = port.text("problem");
+    if (problem.empty()) continue;
+    well = false;
+    text += fmt::format("{}  {}  {}\n", port.text("interface"),
+                        paint("PROBLEM", Tone::Bad, session.colour()), printable(problem));
+    report.append("ports",
+                  JsonObject().set("interface", port.text("interface")).set("problem", problem));
+  }
+  report.set_flag("healthy", well);
   session.print(session.json() ? report.to_string() + "\n" : text);
   return well ? ExitCode::Done : ExitCode::Unhealthy;
 }

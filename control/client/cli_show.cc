@@ -136,9 +136,10 @@ void add_stats(CLI::App& app, Chosen& chosen) {
 void add_show_commands(CLI::App& app, Chosen& chosen) {
   add_show(app, chosen);
   add_stats(app, chosen);
-  auto* health =
-      app.add_subcommand("check-health", "exit status 4 when a service has no real server")
-          ->group(kGroup);
+  auto* health = app.add_subcommand("check-health",
+                                    "exit status 4 when a service has no real server, or "
+                                    "a port loses packets")
+                     ->group(kGroup);
   auto argument = on_command<RsArgument>(
       *health, chosen, [](Session& s, const RsArgument& o) { return check_health(s, o.service); });
   health->add_option("service", argument->service, "this service alone")->type_name("SERVICE");

@@ -90,6 +90,13 @@ void add_rs_rows(Table& table, JsonView service, const Style& style) {
   }
 }
 
+/// "2", or "2 of 4" when some have no socket.
+std::string queues_of(JsonView port) {
+  auto queues = port.text("queues");
+  if (port.number("queues_now") <= port.number("queues")) return queues;
+  return queues + " of " + port.text("queues_now");
+}
+
 std::string drops_table(JsonView answer, const Style& style, bool all) {
   Table table(
       {{"REASON"}, {"XDP", kRight}, {"WORKERS", kRight}, {"TOTAL", kRight}, {"WHAT IT MEANS"}});
@@ -200,7 +207,7 @@ std::string ports_view(JsonView answer, const Style& style) {
                port.text("mac"),
                port.text("mtu"),
                port.text("driver"),
-               port.text("queues"),
+               {queues_of(port), port.text("problem").empty() ? Tone::Plain : Tone::Bad},
                port.text("xdp_mode"),
                port.text("copy_mode"),
                port.text("program_id"),
@@ -208,7 +215,7 @@ std::string ports_view(JsonView answer, const Style& style) {
                count(port, "redirected", style),
                count(port, "dropped", style),
                count(port, "panic_passed", style)});
-    for (const auto* key : {"xdp_mode_reason", "copy_mode_reason"}) {
+    for (const auto* key : {"problem", "xdp_mode_reason", "copy_mode_reason"}) {
       auto reason = printable(port.text(key));
       if (!reason.empty()) reasons += fmt::format("{}: {}\n", port.text("interface"), reason);
     }

@@ -38,6 +38,7 @@ class Engine final : public Dataplane {
   [[nodiscard]] Status set_panic(bool on) override;
   [[nodiscard]] bool panic() const override { return panic_; }
   void link_changed(PortIndex port, std::optional<bool> up) override;
+  void watch() override;
   [[nodiscard]] std::vector<PortInfo> ports() const override;
   [[nodiscard]] std::vector<WorkerInfo> workers() const override;
   [[nodiscard]] std::vector<BpfObjectInfo> bpf() const override;

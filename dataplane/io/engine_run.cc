@@ -54,7 +54,14 @@ void Engine::link_changed(PortIndex port, std::optional<bool> up) {
   LinkState state = !up ? LinkState::Gone : *up ? LinkState::Up : LinkState::Down;
   link.store(state, std::memory_order_relaxed);
   if (state == LinkState::Up) ports_[raw(port)]->follow_mac();
+  if (state != LinkState::Gone) ports_[raw(port)]->follow_queues();
   wake_all();
+}
+
+void Engine::watch() {
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    if (links_[i].load(std::memory_order_relaxed) != LinkState::Gone) ports_[i]->follow_queues();
+  }
 }
 
 }  // namespace lb

@@ -110,6 +110,14 @@ std::uint32_t rx_queues_in_use(const std::string& interface, const LinkInfo& lin
   return link.rx_queues;
 }
 
+std::string set_queues_command(const std::string& interface, std::uint32_t queues) {
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  bool apart = ethtool_ioctl(interface, channels) && channels.max_combined == 0;
+  return apart ? fmt::format("ethtool -L {} rx {} tx {}", interface, queues, queues)
+               : fmt::format("ethtool -L {} combined {}", interface, queues);
+}
+
 bool strips_vlan(const std::string& interface) {
   ethtool_value flags{};
   flags.cmd = ETHTOOL_GFLAGS;

@@ -27,6 +27,9 @@ struct LinkInfo {
 [[nodiscard]] std::string driver_name(const std::string& interface);
 /// RX queues in use: what the driver's channels say, else what was allocated.
 [[nodiscard]] std::uint32_t rx_queues_in_use(const std::string& interface, const LinkInfo& link);
+/// The command that makes it `queues`: "ethtool -L eth0 combined 2", or rx and tx where the driver
+/// counts them apart.
+[[nodiscard]] std::string set_queues_command(const std::string& interface, std::uint32_t queues);
 /// Whether the interface takes VLAN tags out of received frames (ETH_FLAG_RXVLAN).
 [[nodiscard]] bool strips_vlan(const std::string& interface);
 /// Errors: EOPNOTSUPP when the driver keeps it as it is, with the way to see it.

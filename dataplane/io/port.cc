@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <tuple>
+#include <utility>
+
+#include "dataplane/base/log.h"
 
 namespace lb {
 
@@ -24,7 +27,7 @@ Result<std::unique_ptr<Port>> Port::open(const PortConfig& config, const Port* f
   if (!program) return fail_in("interface " + name, std::move(program.error()));
   std::unique_ptr<Port> port(new Port(name, link, std::move(*program)));
   port->driver_ = driver_name(name);
-  port->queues_ = queues;
+  port->queues_ = port->queues_now_ = queues;
   return port;
 }
 
@@ -50,6 +53,26 @@ void Port::follow_mac() {
   if (program_.set_mac(now->mac)) link_.mac = now->mac;
 }
 
+void Port::follow_queues() {
+  auto now = read_link(interface_);
+  if (!now || now->ifindex != link_.ifindex) return;
+  const std::uint32_t queues = rx_queues_in_use(interface_, *now);
+  if (queues == std::exchange(queues_now_, queues)) return;
+  if (auto problem = queues_problem(); !problem.empty()) {
+    spdlog::error("port {}: {}", interface_, problem);
+  } else {
+    spdlog::info("port {}: {} RX queue(s) in use, all with a socket", interface_, queues);
+  }
+}
+
+std::string Port::queues_problem() const {
+  if (queues_now_ <= queues_) return {};
+  return fmt::format(
+      "it has {} RX queues now, but only {} had a socket when lbd started: packets for VIPs on the "
+      "others are dropped (no_socket). Go back ({}) or restart lbd",
+      queues_now_, queues_, set_queues_command(interface_, queues_));
+}
+
 PortInfo Port::info() const {
   PortInfo info;
   info.interface = interface_;
@@ -60,6 +83,8 @@ PortInfo Port::info() const {
   info.xdp_mode = native() ? "native" : "generic";
   info.xdp_mode_reason = in_force_.reason;
   info.queues = queues_;
+  info.queues_now = queues_now_;
+  info.problem = queues_problem();
   info.program_id = in_force_.program_id;
   if (auto now = read_link(interface_); now && now->ifindex == link_.ifindex) {
     info.up = now->up;
@@ -82,10 +107,10 @@ Status check_queues(const std::vector<std::unique_ptr<Port>>& ports) {
     if (port->queues() == wanted) continue;
     return fail(
         EINVAL,
-        fmt::format("interface {} has {} RX queues, {} has {}; all ports must have the same "
-                    "number, at most {}: ethtool -L {} combined {} (or rx {} tx {})",
+        fmt::format("interface {} has {} RX queues, {} has {}; all ports must have the "
+                    "same number, at most {}: {}",
                     port->interface(), port->queues(), (*fewest)->interface(), (*fewest)->queues(),
-                    LB_QUEUES_MAX, port->interface(), wanted, wanted, wanted));
+                    LB_QUEUES_MAX, set_queues_command(port->interface(), wanted)));
   }
   return {};
 }

@@ -33,6 +33,9 @@ class Port {
   /// Tells the program when the interface's MAC address has changed: it passes frames for others
   /// by.
   void follow_mac();
+  /// Reads the number of RX queues again and logs when it has changed: packets for VIPs that come
+  /// in by a queue without a socket are dropped.
+  void follow_queues();
 
   [[nodiscard]] const std::string& interface() const noexcept { return interface_; }
   [[nodiscard]] std::uint32_t queues() const noexcept { return queues_; }
@@ -46,12 +49,14 @@ class Port {
   [[nodiscard]] PortInfo info() const;
 
  private:
+  [[nodiscard]] std::string queues_problem() const;
   Port(std::string interface, LinkInfo link, XdpProgram program)
       : interface_(std::move(interface)), link_(link), program_(std::move(program)) {}
   std::string interface_;
   std::string driver_;
   LinkInfo link_;
-  std::uint32_t queues_ = 0;
+  std::uint32_t queues_ = 0;      ///< with a socket
+  std::uint32_t queues_now_ = 0;  ///< at the last look
   bool restore_vlan_stripping_ = false;
   XdpProgram program_;
   XdpProgram::InForce in_force_;

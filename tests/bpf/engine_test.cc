@@ -295,6 +295,23 @@ TEST_F(EngineRun, TwoQueuesMakeTwoWorkers) {
   EXPECT_EQ(total(&WorkerCounters::rx_packets), 20U);
 }
 
+TEST_F(EngineRun, QueuesThatAreAddedLaterAreAProblemUntilTheyGo) {
+  ASSERT_TRUE(PrivateNet::veth("q0", "p0", 4));
+  ASSERT_TRUE(PrivateNet::run("ethtool -L q0 rx 2 tx 2"));
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"q0"})));
+  engine_->watch();
+  EXPECT_EQ(engine_->ports()[0].queues_now, 2U);
+  EXPECT_EQ(engine_->ports()[0].problem, "");
+  ASSERT_TRUE(PrivateNet::run("ethtool -L q0 rx 4"));
+  engine_->watch();
+  EXPECT_EQ(engine_->ports()[0].queues, 2U);
+  EXPECT_EQ(engine_->ports()[0].queues_now, 4U);
+  EXPECT_THAT(engine_->ports()[0].problem, testing::HasSubstr("ethtool -L q0 rx 2 tx 2"));
+  ASSERT_TRUE(PrivateNet::run("ethtool -L q0 rx 2"));
+  engine_->link_changed(PortIndex{0}, true);
+  EXPECT_EQ(engine_->ports()[0].problem, "");
+}
+
 TEST_F(EngineRun, FlowsAreVisibleWhileTheyLive) {
   ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
   ASSERT_NO_FATAL_FAILURE(publish(0));

@@ -29,7 +29,7 @@ class FakeDataplane : public Dataplane {
       port.driver = "fake";
       port.xdp_mode = "native";
       port.copy_mode = "copy";
-      port.queues = workers;
+      port.queues = port.queues_now = workers;
       port_infos.push_back(std::move(port));
     }
     for (std::uint32_t i = 0; i < workers; ++i) {
@@ -63,6 +63,7 @@ class FakeDataplane : public Dataplane {
     link_events.emplace_back(port, up);
     port_infos[raw(port)].up = up.value_or(false);
   }
+  void watch() override { ++watched; }
   std::vector<PortInfo> ports() const override { return port_infos; }
   std::vector<WorkerInfo> workers() const override { return worker_infos; }
   std::vector<BpfObjectInfo> bpf() const override { return bpf_infos; }
@@ -89,6 +90,7 @@ class FakeDataplane : public Dataplane {
   bool refuses_late = false;         ///< the workers have the table when publish() refuses
   std::function<void()> on_publish;
   std::vector<std::pair<PortIndex, std::optional<bool>>> link_events;
+  int watched = 0;
   std::vector<PortInfo> port_infos;
   std::vector<WorkerInfo> worker_infos;
   std::vector<BpfObjectInfo> bpf_infos;

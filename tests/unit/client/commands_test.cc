@@ -268,10 +268,20 @@ TEST(Lbctl, CheckHealthIsStatusFourWhenAServiceHasNoRealServer) {
                              {"address":"192.0.2.10:81/tcp","real_servers":[{"reason":"down"}]}]})");
   lbd.answer(std::string("GET ") + kServicePath,
              R"({"address":"192.0.2.10:80/tcp","real_servers":[{"reason":""},{"reason":"down"}]})");
+  lbd.answer("GET /v1/ports", R"({"ports":[{"interface":"eth0","problem":""}]})");
   auto all = run_lbctl(lbd.socket(), {"check-health"});
   EXPECT_EQ(all.code, 4);
   EXPECT_THAT(all.out, HasSubstr("192.0.2.10:81/tcp  DOWN  0/1"));
   EXPECT_EQ(run_lbctl(lbd.socket(), {"check-health", "192.0.2.10:80/tcp"}).code, 0);
+}
+
+TEST(Lbctl, CheckHealthIsStatusFourWhenAPortLosesPackets) {
+  FakeLbd lbd;
+  lbd.answer("GET /v1/services", R"({"services":[]})");
+  lbd.answer("GET /v1/ports", R"({"ports":[{"interface":"eth0","problem":"4 queues"}]})");
+  auto ran = run_lbctl(lbd.socket(), {"check-health"});
+  EXPECT_EQ(ran.code, 4);
+  EXPECT_THAT(ran.out, HasSubstr("eth0  PROBLEM  4 queues"));
 }
 
 TEST(Lbctl, PanicAndReloadSayWhatIsInForce) {

@@ -102,6 +102,14 @@ TEST(Views, PortsGiveTheReasonsBelow) {
   EXPECT_THAT(text, HasSubstr("eth0: the driver has no native XDP\n"));
 }
 
+TEST(Views, PortsTellOfQueuesWithoutASocket) {
+  auto answer = doc(R"({"ports":[{"interface":"eth0","up":true,"queues":2,"queues_now":4,
+    "problem":"ethtool -L eth0 combined 2"},{"interface":"eth1","queues":2,"queues_now":2}]})");
+  auto text = ports_view(answer.root(), {});
+  EXPECT_THAT(text, HasSubstr("2 of 4"));
+  EXPECT_THAT(text, HasSubstr("eth0: ethtool -L eth0 combined 2\n"));
+}
+
 TEST(Views, DropsLeaveZeroesOutUnlessAsked) {
   auto answer = doc(R"({"drops":[{"reason":"bad_flags","help":"h","xdp":0,"workers":4,"total":4},
                                  {"reason":"no_backend","help":"i","xdp":0,"workers":0,"total":0}]})");

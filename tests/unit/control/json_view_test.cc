@@ -146,7 +146,12 @@ TEST_F(JsonViewTest, FlowsNameTheirServiceAndRealServer) {
 }
 
 TEST_F(JsonViewTest, PortsWorkersAndTheRest) {
-  EXPECT_EQ(parse(ports_json(dataplane_.ports())).at("ports").as_array().size(), 2U);
+  dataplane_.port_infos.at(1).queues_now = 9;
+  dataplane_.port_infos.at(1).problem = "too many";
+  auto ports = parse(ports_json(dataplane_.ports()));
+  EXPECT_EQ(ports.at("ports").as_array().size(), 2U);
+  EXPECT_EQ(ports.at("ports").at(1).at("queues_now").to_number<int>(), 9);
+  EXPECT_EQ(text(ports.at("ports").at(1).at("problem")), "too many");
   dataplane_.worker_infos.at(1).last_step_ms = 1234;
   dataplane_.worker_infos.at(1).hugepages = true;
   auto workers = parse(workers_json(dataplane_.workers()));
