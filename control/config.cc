@@ -14,6 +14,8 @@
 #include "control/config_services.h"
 #include "control/tree_reader.h"
 #include "dataplane/base/fd.h"
+#include "dataplane/base/files.h"
+#include "dataplane/base/text.h"
 #include "dataplane/io/sizing.h"
 #include "dataplane/worker.h"
 
@@ -165,16 +167,9 @@ Result<Config> Config::load(const std::string& path) {
   struct stat info{};
   if (::fstat(file.get(), &info) != 0) return fail_errno(errno, fmt::format("config {}", path));
   if (!S_ISREG(info.st_mode)) return fail(EINVAL, fmt::format("config {}: not a file", path));
-  std::string text;
-  while (text.size() <= kFileMax) {
-    char buffer[16384];
-    ssize_t got = ::read(file.get(), buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, fmt::format("config {}", path));
-    if (got == 0) return parse(text, path);
-    text.append(buffer, static_cast<std::size_t>(got));
-  }
-  return fail(EFBIG, fmt::format("config {}: larger than 16 MiB", path));
+  auto text = read_whole(file.get(), kFileMax);
+  if (!text) return fail_in(fmt::format("config {}", path), std::move(text).error());
+  return parse(*text, path);
 }
 
 std::vector<std::string> Config::port_names() const {

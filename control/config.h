@@ -68,9 +68,4 @@ struct Config {
 [[nodiscard]] std::vector<std::string> restart_only_changes(const Config& running,
                                                             const Config& next);
 
-/// "1500ms" -> "1500ms", 2000 -> "2s", 900000 -> "15m": the shortest exact form.
-[[nodiscard]] std::string format_duration(std::uint64_t ms);
-/// The reverse: a whole number and ms, s, m or h. Errors: EINVAL.
-[[nodiscard]] Result<std::uint64_t> parse_duration(std::string_view text);
-
 }  // namespace lb

@@ -9,6 +9,7 @@
 #include "bpf/lb_abi.h"
 #include "control/refusal.h"
 #include "control/validate.h"
+#include "dataplane/base/text.h"
 
 namespace lb {
 namespace {

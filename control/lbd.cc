@@ -18,6 +18,8 @@
 #include "control/state.h"
 #include "control/unix_socket.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/text.h"
+#include "dataplane/base/units.h"
 #include "dataplane/io/engine.h"
 #include "dataplane/io/ethtool.h"
 
@@ -63,8 +65,9 @@ std::uint32_t workers_of(const Config& config) {
 
 int check(const Config& config, const std::string& path) {
   MemoryPlan plan = plan_memory(config, workers_of(config));
-  std::printf("%s: good: %zu services, %zu real servers\n%s", path.c_str(), config.services.size(),
-              config.real_server_count(), memory_text(plan).c_str());
+  std::printf(
+      "%s is good: %s, %s\n%s", path.c_str(), counted(config.services.size(), "service").c_str(),
+      counted(config.real_server_count(), "real server").c_str(), memory_text(plan).c_str());
   std::string warning = memory_warning(plan, memory_available_bytes());
   if (!warning.empty()) std::fprintf(stderr, "lbd: warning: %s\n", warning.c_str());
   return 0;
@@ -92,8 +95,8 @@ Result<Started> open_all(Config config, const Arguments& arguments) {
   LB_TRY_ASSIGN(LoadedState loaded, load_state(config.control.state));
   if (!loaded.note.empty()) spdlog::info("{}", loaded.note);
   MemoryPlan plan = plan_memory(config, workers_of(config));
-  spdlog::info("taking {} of memory for {} worker(s)", format_bytes(plan.total_bytes()),
-               plan.workers);
+  spdlog::info("taking {} of memory for {}", format_bytes(plan.total_bytes()),
+               counted(plan.workers, "worker"));
   if (std::string warning = memory_warning(plan, memory_available_bytes()); !warning.empty()) {
     spdlog::warn("{}", warning);
   }

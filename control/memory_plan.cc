@@ -9,6 +9,7 @@
 #include <numeric>
 #include <string_view>
 
+#include "dataplane/base/units.h"
 #include "dataplane/counters.h"
 #include "dataplane/io/sizing.h"
 #include "dataplane/table/flow_table.h"
@@ -78,25 +79,13 @@ std::optional<std::uint64_t> memory_available_bytes() {
   return std::nullopt;
 }
 
-std::string format_bytes(std::uint64_t bytes) {
-  constexpr std::array<std::string_view, 4> kUnits{"kB", "MB", "GB", "TB"};
-  if (bytes < 1000) return fmt::format("{} B", bytes);
-  double value = static_cast<double>(bytes) / 1000;
-  std::size_t unit = 0;
-  while (value >= 999.95 && unit + 1 < kUnits.size()) {
-    value /= 1000;
-    ++unit;
-  }
-  return fmt::format("{:.1f} {}", value, kUnits[unit]);
-}
-
 std::string memory_warning(const MemoryPlan& plan, std::optional<std::uint64_t> available) {
   std::uint64_t total = plan.total_bytes();
   if (!available || total <= *available / 10 * 9) return {};
   return fmt::format(
-      "the config takes {} with {} workers, and {} are available (lower flows_max, "
+      "the config takes {} with {}, and {} are available (lower flows_max, "
       "flows_max_v6 or frames in [dataplane])",
-      format_bytes(total), plan.workers, format_bytes(*available));
+      format_bytes(total), counted(plan.workers, "worker"), format_bytes(*available));
 }
 
 std::string memory_text(const MemoryPlan& plan) {
@@ -104,9 +93,8 @@ std::string memory_text(const MemoryPlan& plan) {
   for (const MemoryItem& item : plan.items) {
     text += fmt::format("{:<20} {:>12}\n", item.name, format_bytes(item.bytes));
   }
-  return text + fmt::format("{:<20} {:>12} with {} worker{}\n", "total",
-                            format_bytes(plan.total_bytes()), plan.workers,
-                            plan.workers == 1 ? "" : "s");
+  return text + fmt::format("{:<20} {:>12} with {}\n", "total", format_bytes(plan.total_bytes()),
+                            counted(plan.workers, "worker"));
 }
 
 }  // namespace lb

@@ -33,8 +33,7 @@ struct MemoryPlan {
 /// empty.
 [[nodiscard]] std::string memory_warning(const MemoryPlan& plan,
                                          std::optional<std::uint64_t> available);
-/// "123.4 MB": one line per item and the total, for --check and the log.
+/// "123 MiB": one line per item and the total, for --check and the log.
 [[nodiscard]] std::string memory_text(const MemoryPlan& plan);
-[[nodiscard]] std::string format_bytes(std::uint64_t bytes);
 
 }  // namespace lb

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/refusal.h"
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 namespace lb {
@@ -12,8 +10,6 @@ struct Row {
   int status;
   std::string_view word;
 };
-
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 Row row_of(Refusal why) {
   switch (why) {
@@ -67,28 +63,5 @@ std::unexpected<Error> refuse(Refusal why, std::string message) {
 
 int http_status(const Error& error) noexcept { return row_of(error).status; }
 std::string_view refusal_word(const Error& error) noexcept { return row_of(error).word; }
-
-std::size_t edit_distance(std::string_view left, std::string_view right) {
-  constexpr std::size_t kMax = 64;
-  std::string a(left.substr(0, kMax)), b(right.substr(0, kMax));
-  std::ranges::transform(a, a.begin(), lower);
-  std::ranges::transform(b, b.begin(), lower);
-  // Three rows of the Damerau-Levenshtein (optimal string alignment) table.
-  std::array<std::array<std::size_t, kMax + 1>, 3> rows{};
-  for (std::size_t j = 0; j <= b.size(); ++j) rows[0][j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    auto& row = rows[i % 3];
-    const auto& above = rows[(i - 1) % 3];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      std::size_t swap_cost = a[i - 1] == b[j - 1] ? 0 : 1;
-      row[j] = std::min({above[j] + 1, row[j - 1] + 1, above[j - 1] + swap_cost});
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) {
-        row[j] = std::min(row[j], rows[(i - 2) % 3][j - 2] + 1);
-      }
-    }
-  }
-  return rows[a.size() % 3][b.size()];
-}
 
 }  // namespace lb

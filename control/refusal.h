@@ -31,27 +31,6 @@ enum class Refusal : int {
 /// errors.
 [[nodiscard]] std::string_view refusal_word(const Error& error) noexcept;
 
-/// The one of `known` nearest to `text` by edit distance, or empty when none is near.
-template <class Range>
-[[nodiscard]] std::string nearest(std::string_view text, const Range& known);
-/// Levenshtein distance with transpositions, upper and lower case alike; looks at 64 characters of
-/// each.
-[[nodiscard]] std::size_t edit_distance(std::string_view left, std::string_view right);
-
-template <class Range>
-std::string nearest(std::string_view text, const Range& known) {
-  std::string best;
-  std::size_t best_distance = text.size() / 3 + 2;
-  for (const auto& word : known) {
-    std::size_t distance = edit_distance(text, word);
-    if (distance < best_distance) {
-      best_distance = distance;
-      best = std::string(word);
-    }
-  }
-  return best;
-}
-
 }  // namespace lb
 
 template <>

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "dataplane/base/text.h"
+
 namespace lb {
 namespace {
 

@@ -11,6 +11,7 @@
 
 #include "control/state_json.h"
 #include "dataplane/base/fd.h"
+#include "dataplane/base/files.h"
 
 namespace lb {
 namespace {
@@ -23,19 +24,12 @@ std::string folder_of(const std::string& path) {
   return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-Result<std::string> read_whole(const std::string& path) {
+Result<std::string> read_state(const std::string& path) {
   Fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file) return fail_errno(errno, fmt::format("state {}", path));
-  std::string text;
-  char buffer[16384];
-  while (text.size() <= kStateMax) {
-    ssize_t got = ::read(file.get(), buffer, sizeof buffer);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, fmt::format("state {}", path));
-    if (got == 0) return text;
-    text.append(buffer, static_cast<std::size_t>(got));
-  }
-  return fail(EFBIG, fmt::format("state {}: larger than 64 MiB", path));
+  auto text = read_whole(file.get(), kStateMax);
+  if (!text) return fail_in(fmt::format("state {}", path), std::move(text).error());
+  return text;
 }
 
 /// A name beside `path` that is free: .bad, .bad.1, ... .bad.99; the last one is overwritten.
@@ -47,17 +41,6 @@ std::string free_bad_name(const std::string& path) {
   return name;
 }
 
-Status write_whole(int fd, std::string_view text) {
-  while (!text.empty()) {
-    ssize_t put = ::write(fd, text.data(), text.size());
-    if (put < 0 && errno == EINTR) continue;
-    if (put < 0) return fail_errno(errno, "write");
-    text.remove_prefix(static_cast<std::size_t>(put));
-  }
-  if (::fsync(fd) != 0) return fail_errno(errno, "fsync");
-  return {};
-}
-
 }  // namespace
 
 Result<LoadedState> load_state(const std::string& path) {
@@ -67,7 +50,7 @@ Result<LoadedState> load_state(const std::string& path) {
     loaded.note = fmt::format("state {}: not there yet, starting from the config alone", path);
     return loaded;
   }
-  LB_TRY_ASSIGN(std::string text, read_whole(path));
+  LB_TRY_ASSIGN(std::string text, read_state(path));
   if (auto state = state_from_json(text)) {
     loaded.state = std::move(*state);
   } else {

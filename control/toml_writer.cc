@@ -7,6 +7,7 @@
 #include <array>
 
 #include "control/config_fields.h"
+#include "dataplane/base/units.h"
 
 namespace lb {
 namespace {

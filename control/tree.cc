@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/tree.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 namespace lb {
@@ -32,20 +30,6 @@ std::string_view kind_name(Tree::Kind kind) {
       return "a table";
   }
   return "nothing";
-}
-
-std::string quoted(std::string_view text) {
-  constexpr std::size_t kShown = 80;
-  std::string out = "\"";
-  for (char c : text.substr(0, kShown)) {
-    auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f) {
-      out += fmt::format("\\x{:02x}", byte);
-    } else {
-      out += c;
-    }
-  }
-  return out + (text.size() > kShown ? "...\"" : "\"");
 }
 
 }  // namespace lb

@@ -49,8 +49,4 @@ struct TreeEntry {
 /// Parses JSON (json_tree.cc has Boost.JSON). Errors: Refusal::BadRequest.
 [[nodiscard]] Result<Tree> parse_json(std::string_view text);
 
-/// `text` in quotes, cut to 80 bytes, with control characters and broken UTF-8 made visible: input
-/// in a message.
-[[nodiscard]] std::string quoted(std::string_view text);
-
 }  // namespace lb

@@ -7,6 +7,9 @@
 #include <tuple>
 #include <vector>
 
+#include "dataplane/base/text.h"
+#include "dataplane/base/units.h"
+
 namespace lb {
 
 void Problems::add(Place place, const std::string& path, const std::string& what) {

@@ -9,6 +9,8 @@
 #include "control/config.h"
 #include "control/refusal.h"
 #include "control/tree.h"
+#include "dataplane/base/text.h"
+#include "dataplane/base/units.h"
 
 namespace lb {
 namespace {

@@ -9,10 +9,12 @@
 #include <algorithm>
 #include <array>
 
+#include "control/client/escape.h"
 #include "control/client/show_views.h"
 #include "control/client/table.h"
-#include "control/client/units.h"
 #include "dataplane/base/fd.h"
+#include "dataplane/base/files.h"
+#include "dataplane/base/units.h"
 
 namespace lb::client {
 namespace {
@@ -28,29 +30,12 @@ Result<std::string> read_all(const std::string& file) {
     if (!opened) return fail_errno(errno, fmt::format("cannot read {}", file));
     fd = opened.get();
   }
-  std::string text;
-  std::array<char, 65536> chunk{};
-  for (;;) {
-    ssize_t got = ::read(fd, chunk.data(), chunk.size());
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return fail_errno(errno, fmt::format("cannot read {}", file));
-    if (got == 0) return text;
-    text.append(chunk.data(), static_cast<std::size_t>(got));
-    if (text.size() > kConfigBytesMax) {
-      return fail(EFBIG, fmt::format("{} is larger than 1 MiB, the most that lbd takes", file));
-    }
+  auto text = read_whole(fd, kConfigBytesMax);
+  if (text) return text;
+  if (text.error().code == std::errc::file_too_large) {
+    return fail(EFBIG, fmt::format("{} is larger than 1 MiB, the most that lbd takes", file));
   }
-}
-
-Status write_whole(int fd, std::string_view text) {
-  while (!text.empty()) {
-    ssize_t wrote = ::write(fd, text.data(), text.size());
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) return fail_errno(errno, "write");
-    text.remove_prefix(static_cast<std::size_t>(wrote));
-  }
-  if (::fsync(fd) != 0 && errno != EINVAL) return fail_errno(errno, "fsync");
-  return {};
+  return fail_in(fmt::format("cannot read {}", file), std::move(text).error());
 }
 
 /// The old file or the new one is there at any time, never half of one.

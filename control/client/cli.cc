@@ -9,7 +9,7 @@
 #include <ostream>
 
 #include "control/client/cli_commands.h"
-#include "control/client/suggest.h"
+#include "dataplane/base/text.h"
 
 namespace lb::client {
 namespace {
@@ -63,7 +63,7 @@ std::vector<std::string> option_names(const CLI::App* app) {
 
 std::string suggestion(std::string_view word, const std::vector<std::string>& known) {
   auto found = nearest(word, known);
-  return found ? fmt::format("; did you mean {}?", *found) : std::string();
+  return found.empty() ? std::string() : fmt::format("; did you mean {}?", found);
 }
 
 /// What is wrong with the command line, in one line.

@@ -6,7 +6,7 @@
 #include <chrono>
 #include <thread>
 
-#include "control/client/units.h"
+#include "dataplane/base/units.h"
 
 namespace lb::client {
 namespace {
@@ -103,14 +103,14 @@ std::string drain_line(JsonView rs) {
   auto line = fmt::format("draining {}: {} active and {} closing flows left", rs.text("address"),
                           active, inactive);
   if (rs.has("drain_left_ms")) {
-    line += fmt::format(", removed in {} at the latest",
-                        format_duration_ms(rs.number("drain_left_ms")));
+    line +=
+        fmt::format(", removed in {} at the latest", rough_duration(rs.number("drain_left_ms")));
   }
   return line;
 }
 
 ExitCode drain_rs(Session& session, const DrainOptions& options) {
-  auto timeout = parse_duration_ms(options.timeout);
+  auto timeout = parse_duration(options.timeout);
   if (!timeout) {
     session.report("usage", "--timeout " + timeout.error().message);
     return ExitCode::Usage;

@@ -5,7 +5,8 @@
 
 #include <vector>
 
-#include "control/client/units.h"
+#include "control/client/escape.h"
+#include "dataplane/base/units.h"
 
 namespace lb::client {
 namespace {
@@ -29,7 +30,7 @@ void put_or_auto(JsonObject& body, std::string_view key, const std::optional<std
 Status put_duration(JsonObject& body, std::string_view key, std::string_view option,
                     const std::optional<std::string>& value) {
   if (!value) return {};
-  auto ms = parse_duration_ms(*value);
+  auto ms = parse_duration(*value);
   if (!ms) return fail_in(std::string(option), ms.error());
   body.set_number(key, *ms);
   return {};

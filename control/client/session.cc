@@ -5,7 +5,7 @@
 
 #include <ostream>
 
-#include "control/client/units.h"
+#include "control/client/escape.h"
 
 namespace lb::client {
 namespace {

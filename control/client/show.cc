@@ -3,8 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "control/client/escape.h"
 #include "control/client/show_views.h"
-#include "control/client/units.h"
 
 namespace lb::client {
 namespace {

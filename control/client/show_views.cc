@@ -5,8 +5,9 @@
 
 #include <algorithm>
 
+#include "control/client/escape.h"
 #include "control/client/table.h"
-#include "control/client/units.h"
+#include "dataplane/base/units.h"
 
 namespace lb::client {
 namespace {
@@ -18,7 +19,7 @@ std::string count(JsonView object, std::string_view key, const Style& style) {
 }
 
 std::string duration(JsonView object, std::string_view key) {
-  return object.has(key) ? format_duration_ms(object.number(key)) : "";
+  return object.has(key) ? rough_duration(object.number(key)) : "";
 }
 
 /// The table, or a sentence when it has no rows.
@@ -326,7 +327,7 @@ std::string memory_view(JsonView answer, const Style& style) {
 std::string version_view(JsonView answer, const Style&) {
   return fmt::format("lbd    {} (ABI {}, pid {}, up {}, generation {}, config {})\n",
                      answer.text("version", "?"), answer.text("abi", "?"), answer.text("pid", "?"),
-                     format_duration_ms(answer.number("uptime_s") * 1000),
+                     rough_duration(answer.number("uptime_s") * 1000),
                      answer.text("generation", "?"), printable(answer.text("config", "?")));
 }
 

@@ -6,7 +6,7 @@
 
 #include "control/client/stats.h"
 #include "control/client/table.h"
-#include "control/client/units.h"
+#include "dataplane/base/units.h"
 
 namespace lb::client {
 namespace {

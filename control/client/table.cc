@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "control/client/units.h"
+#include "control/client/escape.h"
 #include "dataplane/base/assert.h"
 
 namespace lb::client {

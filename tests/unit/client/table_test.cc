@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// Tables as people read them, and the nearest word.
+// Tables as people read them.
 #include "control/client/table.h"
 
 #include <gtest/gtest.h>
-
-#include "control/client/suggest.h"
 
 namespace lb::client {
 namespace {
@@ -43,23 +41,6 @@ TEST(Table, WithoutRowsIsItsHeader) {
   Table table({{"N"}});
   EXPECT_TRUE(table.empty());
   EXPECT_EQ(table.render(false), "N\n");
-}
-
-TEST(Suggest, CountsEditsAndSwaps) {
-  EXPECT_EQ(edit_distance("", ""), 0U);
-  EXPECT_EQ(edit_distance("abc", ""), 3U);
-  EXPECT_EQ(edit_distance("show", "shwo"), 1U);
-  EXPECT_EQ(edit_distance("kitten", "sitting"), 3U);
-}
-
-TEST(Suggest, FindsTheNearestWordAndNothingFarOff) {
-  std::vector<std::string> words{"show", "stats", "save", "set-vip", "set-rs"};
-  EXPECT_EQ(nearest("shwo", words), "show");
-  EXPECT_EQ(nearest("stat", words), "stats");
-  EXPECT_EQ(nearest("setvip", words), "set-vip");
-  EXPECT_FALSE(nearest("frobnicate", words));
-  EXPECT_FALSE(nearest("", words));
-  EXPECT_FALSE(nearest("x", {}));
 }
 
 }  // namespace

@@ -113,13 +113,5 @@ TEST(Refusal, StatusesAndWords) {
   EXPECT_EQ(make_error_code(Refusal::Clash).message(), "clash");
 }
 
-TEST(EditDistance, CountsEditsAndSwaps) {
-  EXPECT_EQ(edit_distance("", ""), 0U);
-  EXPECT_EQ(edit_distance("abc", ""), 3U);
-  EXPECT_EQ(edit_distance("weight", "wieght"), 1U);
-  EXPECT_EQ(edit_distance("kitten", "sitting"), 3U);
-  EXPECT_EQ(edit_distance(std::string(500, 'a'), std::string(500, 'b')), 64U);
-}
-
 }  // namespace
 }  // namespace lb

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/client/units.h"
+#include "dataplane/base/units.h"
 
 #include <fmt/format.h>
 
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <utility>
 
-namespace lb::client {
+#include "dataplane/base/text.h"
+
+namespace lb {
 namespace {
 
 struct Unit {
@@ -21,8 +22,8 @@ constexpr std::array<Unit, 5> kUnits{
 constexpr std::uint64_t kLongestMs = 365 * std::uint64_t{86'400'000};
 
 std::unexpected<Error> bad_duration(std::string_view text, std::string_view why) {
-  return fail(EINVAL, fmt::format("\"{}\" is not a duration: {} (write 500ms, 30s, 5m, 1h30m or 0)",
-                                  text, why));
+  return fail(EINVAL, fmt::format("{} is not a duration: {} (write 500ms, 30s, 5m, 1h30m or 0)",
+                                  quoted(text), why));
 }
 
 std::string scaled(double value, double base, std::string_view gap,
@@ -43,7 +44,7 @@ constexpr std::array<std::string_view, 7> kBinary{"B", "KiB", "MiB", "GiB", "TiB
 
 }  // namespace
 
-Result<std::uint64_t> parse_duration_ms(std::string_view text) {
+Result<std::uint64_t> parse_duration(std::string_view text) {
   if (text == "0") return 0;
   if (text.empty()) return bad_duration(text, "it is empty");
   std::uint64_t total = 0;
@@ -67,7 +68,15 @@ Result<std::uint64_t> parse_duration_ms(std::string_view text) {
   return total;
 }
 
-std::string format_duration_ms(std::uint64_t ms) {
+std::string format_duration(std::uint64_t ms) {
+  if (ms == 0) return "0s";
+  if (ms % 3'600'000 == 0) return fmt::format("{}h", ms / 3'600'000);
+  if (ms % 60'000 == 0) return fmt::format("{}m", ms / 60'000);
+  if (ms % 1'000 == 0) return fmt::format("{}s", ms / 1'000);
+  return fmt::format("{}ms", ms);
+}
+
+std::string rough_duration(std::uint64_t ms) {
   if (ms < 1000) return fmt::format("{}ms", ms);
   std::uint64_t s = ms / 1000;
   auto pair = [](std::uint64_t a, char a_unit, std::uint64_t b, char b_unit) {
@@ -87,8 +96,12 @@ std::string counted(std::uint64_t count, std::string_view noun) {
   return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
+std::string format_bytes(std::uint64_t bytes) {
+  return scaled(static_cast<double>(bytes), 1024, " ", kBinary);
+}
+
 std::string format_bytes(std::uint64_t bytes, bool human) {
-  return human ? scaled(static_cast<double>(bytes), 1024, " ", kBinary) : fmt::format("{}", bytes);
+  return human ? format_bytes(bytes) : fmt::format("{}", bytes);
 }
 
 std::string format_rate(double per_second, bool human) {
@@ -96,27 +109,4 @@ std::string format_rate(double per_second, bool human) {
   return human ? scaled(per_second, 1000, "", kDecimal) : fmt::format("{:.0f}", per_second);
 }
 
-std::string percent_encode(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    bool unreserved = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
-                      c == '-' || c == '.' || c == '_' || c == '~';
-    if (unreserved) {
-      out += c;
-    } else {
-      out += fmt::format("%{:02X}", static_cast<unsigned char>(c));
-    }
-  }
-  return out;
-}
-
-std::string printable(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7f) c = '?';
-  }
-  return out;
-}
-
-}  // namespace lb::client
+}  // namespace lb
