@@ -187,32 +187,46 @@ asio::awaitable<bool> serve_one(ApiServer::Impl& server,
 
 asio::awaitable<void> serve(std::shared_ptr<ApiServer::Impl> server,
                             std::shared_ptr<Connection> connection) {
-  bool first = true;
-  while (!server->stopped && co_await serve_one(*server, connection, first)) first = false;
+  try {
+    server->connections.insert(connection);
+    bool first = true;
+    while (!server->stopped && co_await serve_one(*server, connection, first)) first = false;
+  } catch (const std::exception& error) {  // no memory: this connection ends, the others go on
+    spdlog::error("API: {}", error.what());
+  }
   connection->close();
   server->connections.erase(connection);
   server->accept_pause.cancel();
 }
 
+/// Accepts one and starts to serve it; false when that cannot be done now.
+asio::awaitable<bool> accept_one(std::shared_ptr<ApiServer::Impl> server) {
+  std::string reason;
+  try {
+    auto [error, socket] = co_await server->acceptor.async_accept(kAwait);
+    if (server->stopped) co_return false;
+    if (!error) {
+      auto connection = std::make_shared<Connection>(std::move(socket));
+      auto executor = connection->socket.get_executor();
+      asio::co_spawn(executor, serve(server, connection), asio::detached);
+      co_return true;
+    }
+    reason = error.message();
+  } catch (const std::exception& problem) {
+    reason = problem.what();
+  }
+  spdlog::warn("API: cannot accept a connection: {}", reason);
+  co_return false;
+}
+
 asio::awaitable<void> accept_all(std::shared_ptr<ApiServer::Impl> server) {
   while (!server->stopped) {
-    if (server->connections.size() >= server->limits.connections) {
-      server->accept_pause.expires_after(milliseconds(server->limits.request_ms));
-      co_await server->accept_pause.async_wait(kAwait);
-      continue;
-    }
-    auto [error, socket] = co_await server->acceptor.async_accept(kAwait);
+    bool full = server->connections.size() >= server->limits.connections;
+    if (!full && co_await accept_one(server)) continue;
     if (server->stopped) break;
-    if (error) {
-      spdlog::warn("API: cannot accept a connection: {}", error.message());
-      server->accept_pause.expires_after(kAcceptPause);
-      co_await server->accept_pause.async_wait(kAwait);
-      continue;
-    }
-    auto connection = std::make_shared<Connection>(std::move(socket));
-    server->connections.insert(connection);
-    auto executor = connection->socket.get_executor();
-    asio::co_spawn(executor, serve(server, std::move(connection)), asio::detached);
+    server->accept_pause.expires_after(full ? milliseconds(server->limits.request_ms)
+                                            : kAcceptPause);
+    co_await server->accept_pause.async_wait(kAwait);
   }
 }
 

@@ -2,9 +2,12 @@
 // Controller: change, publish, or roll back.
 #include "control/controller.h"
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <exception>
+#include <optional>
 #include <utility>
 
 #include "dataplane/base/log.h"
@@ -67,12 +70,18 @@ Result<ReloadReport> Controller::start() {
 }
 
 Status Controller::change(const std::function<Status()>& operation) {
-  Registry::Checkpoint before = registry_.checkpoint();
-  LB_TRY(operation());
-  follow();
-  if (Status published = publish(); !published) {
-    take_back(std::move(before));
-    return std::unexpected(as_refusal(std::move(published).error()));
+  std::optional<Registry::Checkpoint> before;
+  try {
+    before = registry_.checkpoint();
+    LB_TRY(operation());
+    follow();
+    if (Status published = publish(); !published) {
+      take_back(*std::exchange(before, std::nullopt));
+      return std::unexpected(as_refusal(std::move(published).error()));
+    }
+  } catch (const std::exception& problem) {
+    if (before) take_back(std::move(*before));
+    return fail(ENOMEM, fmt::format("{}; nothing has changed", problem.what()));
   }
   if (on_change_) on_change_();
   return {};
@@ -80,20 +89,27 @@ Status Controller::change(const std::function<Status()>& operation) {
 
 /// The workers may have the table that was refused: they get the one from before again, now or, if
 /// that fails as well, by the next refresh().
-void Controller::take_back(Registry::Checkpoint before) {
+void Controller::take_back(Registry::Checkpoint before) noexcept {
   registry_.roll_back(std::move(before));
   published_revision_ = 0;
-  follow();
-  if (Status back = publish(); !back) {
+  followed_networks_ = kNotFollowed;
+  try {
+    follow();
+    Status back = publish();
+    if (back) return;
     spdlog::error("the state before a refused change is not published yet: {}",
                   back.error().message);
+  } catch (const std::exception& problem) {
+    spdlog::error("the state before a refused change is not published yet: {}", problem.what());
   }
 }
 
 bool Controller::follow() {
-  followed_networks_ = parts_.networks.revision();
   auto checks = health_.follow(registry_, parts_.now_ms());
-  return std::exchange(checks_, checks) != checks;
+  followed_networks_ = parts_.networks.revision();
+  bool moved = checks != checks_;
+  checks_ = std::move(checks);
+  return moved;
 }
 
 Status Controller::publish() {
@@ -218,19 +234,28 @@ void Controller::on_check(const CheckTarget& target, bool passed, const std::str
   }
 }
 
-void Controller::tick() {
-  auto ended = registry_.finish_drains(
+void Controller::end_drains() {
+  auto ended = registry_.drains_over(
       parts_.now_ms(), [this](std::uint32_t slot) { return stats_.flows_of_slot(slot); });
+  if (ended.empty()) return;
+  Status done = change([&]() -> Status {
+    registry_.remove_drained(ended);
+    return {};
+  });
+  std::string error = done ? std::string{} : done.error().message;
+  if (error != drain_error_ && !done) {
+    spdlog::error("{} drained real server(s) cannot be removed yet: {}", ended.size(), error);
+  }
+  drain_error_ = std::move(error);
+  if (!done) return;
   for (const DrainEnd& end : ended) {
     spdlog::info("real server {} of {} is drained and removed; {} flows were left",
                  end.real_server.to_string(), end.service.to_string(), end.flows_left);
   }
-  if (!ended.empty()) {
-    follow();
-    if (Status done = refresh(); !done) {
-      spdlog::error("a drain is not published yet: {}", done.error().message);
-    }
-  }
+}
+
+void Controller::tick() {
+  end_drains();
   for (std::uint32_t slot : parts_.dataplane.take_resolve_requests()) {
     Registry::RsRef ref = registry_.rs_at_slot(slot);
     if (ref.address == nullptr) continue;

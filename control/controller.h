@@ -40,7 +40,8 @@ class Controller {
   /// the first generation.
   Result<ReloadReport> start();
 
-  // Commands. Each is published when it returns; an error means that nothing has changed.
+  // Commands. Each is published when it returns; an error (no memory is one) means that nothing has
+  // changed.
   Status add_service(const AddServiceRequest& request);
   Status set_service(const ServiceAddr& service, const ServicePatch& patch);
   Status del_service(const ServiceAddr& service);
@@ -76,9 +77,12 @@ class Controller {
   [[nodiscard]] Dataplane& dataplane() const { return parts_.dataplane; }
 
  private:
+  static constexpr std::uint64_t kNotFollowed = ~0ULL;
+
   Status change(const std::function<Status()>& operation);
   Status publish();
-  void take_back(Registry::Checkpoint before);
+  void take_back(Registry::Checkpoint before) noexcept;
+  void end_drains();
   /// Decides anew what is to be checked; true when that is not what it was.
   bool follow();
   NextHops resolve_next_hops();
@@ -96,10 +100,11 @@ class Controller {
   NextHops next_hops_;
   std::vector<EgressPort> ports_;
   std::uint64_t published_revision_ = 0;
-  std::uint64_t followed_networks_ = 0;
+  std::uint64_t followed_networks_ = kNotFollowed;
   Generation generation_ = Generation::None;
   std::uint64_t started_ms_;
   std::function<void()> on_change_;
+  std::string drain_error_;
 };
 
 }  // namespace lb

@@ -9,6 +9,7 @@
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
 #include <csignal>
+#include <exception>
 #include <type_traits>
 #include <utility>
 #include <variant>
@@ -33,6 +34,7 @@ namespace {
 constexpr auto kTick = std::chrono::milliseconds(250);
 constexpr unsigned kTicksPerSecond = 4;
 constexpr unsigned kTicksPerWatch = 3 * kTicksPerSecond;
+constexpr std::uint64_t kExceptionLogMs = 1'000;
 
 std::uint64_t now_ms() { return monotonic_ns() / 1'000'000; }
 
@@ -62,6 +64,9 @@ struct Director::Impl {
   void on_event(const AddressChanged& event);
   void on_event(const NeighbourChanged& event);
   void on_event(const EventsLost& event);
+  /// Whatever goes wrong in an event (no memory), lbd goes on; settle() tries again.
+  template <class Work>
+  bool guarded(const char* what, Work&& work) noexcept;
   void on_tick();
   void reload();
   void after_change();
@@ -95,6 +100,9 @@ struct Director::Impl {
   unsigned ticks = 0;
   std::uint64_t saved_revision = 0;
   bool vips_moved = false;
+  bool unfollowed = false;   ///< checks and VIPs may be behind the registry
+  bool events_lost = false;  ///< links, addresses and neighbours are to be read again
+  std::uint64_t exception_said_ms = 0;
   bool keep_log_level;
   std::string log_level;
   std::string save_error, publish_error;
@@ -108,7 +116,9 @@ Director::Impl::Impl(Parts parts)
       api_listener(std::move(parts.api_listener)),
       tagged(io, networks,
              [this](const NeighbourTarget& target, const MacAddr& mac) {
-               if (resolver.on_tagged_answer(target, mac, now_ms())) settle();
+               guarded("an ARP answer", [&] {
+                 if (resolver.on_tagged_answer(target, mac, now_ms())) settle();
+               });
              }),
       resolver({.probe = [this](const NeighbourTarget& target) { probe(target); },
                 .look_up = [this](const NeighbourTarget& target) { return look_up(target); }}),
@@ -122,7 +132,7 @@ Director::Impl::Impl(Parts parts)
             .announce = [this](PortIndex port, const IpAddr& vip) { announce(port, vip); }}),
       checker(io,
               [this](const CheckTarget& target, bool passed, const std::string& reason) {
-                controller.on_check(target, passed, reason);
+                guarded("a check", [&] { controller.on_check(target, passed, reason); });
               }),
       keep_log_level(parts.keep_log_level),
       log_level(controller.config().control.log_level) {
@@ -157,7 +167,7 @@ void Director::Impl::wait_for_events() {
   events.async_wait(asio::posix::stream_descriptor::wait_read,
                     [this](boost::system::error_code error) {
                       if (error) return;
-                      on_events();
+                      if (!guarded("netlink", [this] { on_events(); })) events_lost = true;
                       wait_for_events();
                     });
 }
@@ -166,7 +176,7 @@ void Director::Impl::wait_for_tick() {
   timer.expires_after(kTick);
   timer.async_wait([this](boost::system::error_code error) {
     if (error) return;
-    on_tick();
+    guarded("the timer", [this] { on_tick(); });
     wait_for_tick();
   });
 }
@@ -175,13 +185,27 @@ void Director::Impl::wait_for_signal() {
   signals.async_wait([this](boost::system::error_code error, int signal) {
     if (error) return;
     if (signal == SIGHUP) {
-      reload();
+      guarded("a reload", [this] { reload(); });
       wait_for_signal();
       return;
     }
     spdlog::info("stopping ({})", signal == SIGTERM ? "SIGTERM" : "SIGINT");
     io.stop();
   });
+}
+
+template <class Work>
+bool Director::Impl::guarded(const char* what, Work&& work) noexcept {
+  try {
+    std::forward<Work>(work)();
+    return true;
+  } catch (const std::exception& problem) {
+    if (std::uint64_t now = now_ms(); now - exception_said_ms >= kExceptionLogMs) {
+      exception_said_ms = now;
+      spdlog::error("{}: {}; lbd goes on and tries again", what, problem.what());
+    }
+    return false;
+  }
 }
 
 void Director::Impl::on_events() {
@@ -252,6 +276,10 @@ void Director::Impl::on_event(const EventsLost&) {
 }
 
 void Director::Impl::on_tick() {
+  if (events_lost) {
+    on_event(EventsLost{});
+    events_lost = false;
+  }
   follow_log_level();
   controller.tick();
   dataplane->reclaim();
@@ -278,8 +306,12 @@ void Director::Impl::reload() {
 }
 
 void Director::Impl::after_change() {
-  checker.set_targets(controller.checks());
-  vips.apply(controller.registry().vips());
+  unfollowed = true;  // the change is published: what fails here is done by settle()
+  guarded("a change", [this] {
+    checker.set_targets(controller.checks());
+    vips.apply(controller.registry().vips());
+    unfollowed = false;
+  });
 }
 
 void Director::Impl::follow_log_level() {
@@ -290,7 +322,9 @@ void Director::Impl::follow_log_level() {
 }
 
 void Director::Impl::settle() {
-  if (std::exchange(vips_moved, false)) vips.apply(controller.registry().vips());
+  if (unfollowed) after_change();
+  if (vips_moved) vips.apply(controller.registry().vips());
+  vips_moved = false;
   Status done = controller.refresh();
   std::string error = done ? std::string{} : done.error().message;
   if (error != publish_error && !error.empty()) spdlog::error("not published: {}", error);
@@ -367,7 +401,9 @@ Director::~Director() { impl_->stop(); }
 Status Director::start() { return impl_->start(); }
 
 Status Director::run() {
-  impl_->io.run();
+  // An exception of a handler leaves run(); it is called again until somebody stopped it.
+  while (!impl_->guarded("an event", [this] { impl_->io.run(); })) {
+  }
   return impl_->ended;
 }
 

@@ -93,7 +93,12 @@ asio::awaitable<void> run(std::shared_ptr<Check> check, const HealthChecker::Rep
     co_await check->pause.async_wait(kAwait);
     if (check->stopped) break;
     auto started = std::chrono::steady_clock::now();
-    boost::system::error_code error = co_await connect_once(check);
+    boost::system::error_code error;
+    try {
+      error = co_await connect_once(check);
+    } catch (const std::exception&) {  // as a check that cannot be made: left out
+      error = boost::system::errc::make_error_code(boost::system::errc::not_enough_memory);
+    }
     if (check->stopped) break;
     if (error && !check->timed_out && is_our_own(error)) {
       spdlog::warn("health check of {}: {} on the director; the result is left out",
@@ -126,15 +131,16 @@ HealthChecker::~HealthChecker() { set_targets({}); }
 void HealthChecker::set_targets(const std::set<CheckTarget>& targets) {
   std::erase_if(impl_->checks, [&](const auto& item) {
     if (targets.contains(item.first)) return false;
-    item.second->stop();
+    if (item.second) item.second->stop();
     return true;
   });
   for (const CheckTarget& target : targets) {
     auto& check = impl_->checks[target];
     if (check) continue;
-    check = std::make_shared<Check>(impl_->io, target);
+    auto started = std::make_shared<Check>(impl_->io, target);
     // The report is only called while the check is not stopped, so while Impl lives.
-    asio::co_spawn(impl_->io, run(check, impl_->report), asio::detached);
+    asio::co_spawn(impl_->io, run(started, impl_->report), asio::detached);
+    check = std::move(started);  // last: what cannot be started now is started by the next call
   }
 }
 

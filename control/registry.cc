@@ -216,29 +216,29 @@ Status Registry::drain_rs(const ServiceAddr& service, const IpAddr& address,
   return {};
 }
 
-std::vector<DrainEnd> Registry::finish_drains(
-    std::uint64_t now_ms, const std::function<std::uint64_t(std::uint32_t)>& flows) {
+std::vector<DrainEnd> Registry::drains_over(
+    std::uint64_t now_ms, const std::function<std::uint64_t(std::uint32_t)>& flows) const {
   std::vector<DrainEnd> ends;
-  for (auto& [address, entry] : services_) {
-    for (auto at = entry.real_servers.begin(); at != entry.real_servers.end();) {
-      const auto& [rs_address, rs] = *at;
-      if (!rs.draining || now_ms < rs.drain_since_ms + kDrainGraceMs) {
-        ++at;
-        continue;
-      }
+  for (const auto& [address, entry] : services_) {
+    for (const auto& [rs_address, rs] : entry.real_servers) {
+      if (!rs.draining || now_ms < rs.drain_since_ms + kDrainGraceMs) continue;
       std::uint64_t left = flows(slot_of(rs.id));
       bool late = rs.drain_deadline_ms != 0 && now_ms >= rs.drain_deadline_ms;
-      if (left != 0 && !late) {
-        ++at;
-        continue;
-      }
-      ends.push_back({address, rs_address, left});
-      release(rs);
-      at = entry.real_servers.erase(at);
+      if (left == 0 || late) ends.push_back({address, rs_address, left});
     }
   }
-  if (!ends.empty()) touched();
   return ends;
+}
+
+void Registry::remove_drained(const std::vector<DrainEnd>& ends) {
+  for (const DrainEnd& end : ends) {
+    auto& real_servers = services_.at(end.service).real_servers;
+    auto at = real_servers.find(end.real_server);
+    LB_ASSERT(at != real_servers.end());
+    release(at->second);
+    real_servers.erase(at);
+  }
+  touched();
 }
 
 bool Registry::set_health(RsId id, Health health, const std::string& reason, std::uint64_t now_ms) {
@@ -246,10 +246,10 @@ bool Registry::set_health(RsId id, Health health, const std::string& reason, std
   if (rs == nullptr || rs->health == Health::Off || rs->health == health) return false;
   bool was_up = is_up(*rs);
   rs->health = health;
-  rs->health_reason = reason;
   rs->health_since_ms = now_ms;
   ++saved_revision_;
   if (is_up(*rs) != was_up) ++revision_;
+  rs->health_reason = reason;  // last: no memory for it must not cost the rest
   return true;
 }
 
@@ -279,7 +279,7 @@ Registry::Checkpoint Registry::checkpoint() const {
           saved_revision_, file_,          restored_, restored_health_};
 }
 
-void Registry::roll_back(Checkpoint checkpoint) {
+void Registry::roll_back(Checkpoint checkpoint) noexcept {
   services_ = std::move(checkpoint.services);
   service_slots_.roll_back(std::move(checkpoint.service_slots));
   rs_slots_.roll_back(std::move(checkpoint.rs_slots));

@@ -28,7 +28,7 @@ struct ReloadReport {
   std::vector<std::string> dropped;  ///< run-time changes that the file or a clash overruled
 };
 
-/// A drain that ended: the RS has been removed.
+/// A drain that is over: the RS is to be removed.
 struct DrainEnd {
   ServiceAddr service;
   IpAddr real_server;
@@ -73,15 +73,17 @@ class Registry {
   /// A weight in the patch ends a drain.
   Status set_rs(const ServiceAddr& service, const IpAddr& address, const RsPatch& patch);
   Status del_rs(const ServiceAddr& service, const IpAddr& address);
-  /// New flows go elsewhere at once; removed by finish_drains(). `timeout_ms` 0: no deadline.
+  /// New flows go elsewhere at once; ended by remove_drained(). `timeout_ms` 0: no deadline.
   /// Again: a new deadline.
   Status drain_rs(const ServiceAddr& service, const IpAddr& address, std::uint64_t timeout_ms,
                   std::uint64_t now_ms);
-  /// Removes draining RS without living flows (at the earliest kDrainGraceMs after the drain began,
-  /// so that every worker has seen it) or past their deadline. `flows(slot)`: living flows of an RS
-  /// slot over all workers.
-  std::vector<DrainEnd> finish_drains(std::uint64_t now_ms,
-                                      const std::function<std::uint64_t(std::uint32_t)>& flows);
+  /// Draining RS without living flows (at the earliest kDrainGraceMs after the drain began, so that
+  /// every worker has seen it) or past their deadline. `flows(slot)`: living flows of an RS slot
+  /// over all workers.
+  [[nodiscard]] std::vector<DrainEnd> drains_over(
+      std::uint64_t now_ms, const std::function<std::uint64_t(std::uint32_t)>& flows) const;
+  /// REQUIRES: `ends` is what drains_over() has just answered.
+  void remove_drained(const std::vector<DrainEnd>& ends);
   static constexpr std::uint64_t kDrainGraceMs = 1'000;
 
   /// From the checks (by way of Dampener). True when that changed the entry; a stale id and an RS
@@ -117,8 +119,9 @@ class Registry {
   /// All that a change can touch, to undo one that could not be published.
   struct Checkpoint;
   [[nodiscard]] Checkpoint checkpoint() const;
-  /// Everything is as it was at the checkpoint, ids and revisions included.
-  void roll_back(Checkpoint checkpoint);
+  /// Everything is as it was at the checkpoint, ids and revisions included, also when an exception
+  /// ended a change anywhere.
+  void roll_back(Checkpoint checkpoint) noexcept;
 
  private:
   Status check_on_link(const IpAddr& address, const RsSettings& settings) const;

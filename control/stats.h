@@ -45,7 +45,7 @@ class Stats {
   /// All zero for an id that follow() has not seen.
   [[nodiscard]] ServiceTotals service(ServiceId id) const;
   [[nodiscard]] RsTotals rs(RsId id) const;
-  /// Living flows of an RS slot over all workers (Registry::finish_drains).
+  /// Living flows of an RS slot over all workers (Registry::drains_over).
   [[nodiscard]] std::uint64_t flows_of_slot(std::uint32_t rs_slot) const;
   [[nodiscard]] std::uint64_t drops(DropReason reason) const;
   [[nodiscard]] const std::vector<const Counters*>& workers() const { return workers_; }

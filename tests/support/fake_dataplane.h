@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
 #include <utility>
@@ -50,6 +51,7 @@ class FakeDataplane : public Dataplane {
     next->generation = generation;
     table = std::move(next);
     if (on_publish) on_publish();
+    if (throws > 0 && throws-- > 0) throw std::bad_alloc();
     if (refuse_next) return refused();
     return generation;
   }
@@ -86,6 +88,7 @@ class FakeDataplane : public Dataplane {
   Generation generation = Generation::None;
   bool panic_on = false;
   std::optional<Error> refuse_next;  ///< what the next publish() answers
+  unsigned throws = 0;               ///< so many publications run out of memory
   unsigned refuses = 1;              ///< so many times
   bool refuses_late = false;         ///< the workers have the table when publish() refuses
   std::function<void()> on_publish;

@@ -125,6 +125,40 @@ TEST_F(ControllerTest, TheOldStateIsPublishedAgainAfterARefusedPublication) {
   EXPECT_NE(published("192.168.1.54"), nullptr);
 }
 
+TEST_F(ControllerTest, AnExceptionUndoesTheChangeWhole) {
+  ASSERT_TRUE(controller.start());
+  const ServiceAddr web = addr("192.168.1.222:80/tcp");
+  for (unsigned throws : {1U, 2U}) {  // the second one: what was before cannot be published either
+    world.dataplane.throws = throws;
+    auto done = controller.add_rs(web, rs("192.168.1.55"));
+    ASSERT_FALSE(done);
+    EXPECT_EQ(http_status(done.error()), 500);
+    EXPECT_NE(done.error().message.find("nothing has changed"), std::string::npos);
+    EXPECT_FALSE(controller.registry().rs(web, ip("192.168.1.55")));
+    ASSERT_TRUE(controller.refresh());
+    EXPECT_EQ(published("192.168.1.55"), nullptr);
+    EXPECT_EQ(controller.checks().size(), 1U);
+  }
+  world.dataplane.throws = 2;
+  EXPECT_FALSE(controller.del_service(web));
+  ASSERT_TRUE(controller.refresh());
+  EXPECT_NE(published("192.168.1.54"), nullptr);
+  ASSERT_TRUE(controller.add_rs(web, rs("192.168.1.55")));
+}
+
+TEST_F(ControllerTest, ADrainThatCannotBePublishedEndsLater) {
+  ASSERT_TRUE(controller.start());
+  const ServiceAddr web = addr("192.168.1.222:80/tcp");
+  ASSERT_TRUE(controller.drain_rs(web, ip("192.168.1.54"), 0));
+  world.now_ms += 60'000;
+  world.dataplane.throws = 2;
+  controller.tick();
+  EXPECT_TRUE(controller.registry().rs(web, ip("192.168.1.54")));
+  controller.tick();
+  EXPECT_FALSE(controller.registry().rs(web, ip("192.168.1.54")));
+  EXPECT_EQ(published("192.168.1.54"), nullptr);
+}
+
 // The VIP map runs out of memory after the workers have got the table.
 TEST_F(ControllerTest, ARefusedTableThatTheWorkersHaveIsTakenBack) {
   ASSERT_TRUE(controller.start());

@@ -264,20 +264,22 @@ TEST(Registry, DrainEndsWithTheLastFlowOrTheDeadline) {
   ASSERT_TRUE(registry.drain_rs(kWeb, kRs1, 0, 1'000));
   EXPECT_EQ(why_no_new_flows(*registry.find(first)), "draining");
   EXPECT_TRUE(is_up(*registry.find(first))) << "its flows go on";
-  EXPECT_TRUE(registry.finish_drains(1'000'000, count).empty()) << "no deadline";
+  EXPECT_TRUE(registry.drains_over(1'000'000, count).empty()) << "no deadline";
   flows[slot_of(first)] = 0;
-  auto ends = registry.finish_drains(1'000'001, count);
+  auto ends = registry.drains_over(1'000'001, count);
   ASSERT_EQ(ends.size(), 1U);
   EXPECT_EQ(ends[0].real_server, kRs1);
+  registry.remove_drained(ends);
   EXPECT_EQ(registry.find(first), nullptr);
 
   RsId second = registry.rs(kWeb, kRs2).value()->id;
   flows[slot_of(second)] = 7;
   ASSERT_TRUE(registry.drain_rs(kWeb, kRs2, 5'000, 2'000'000));
-  EXPECT_TRUE(registry.finish_drains(2'004'999, count).empty());
-  ends = registry.finish_drains(2'005'000, count);
+  EXPECT_TRUE(registry.drains_over(2'004'999, count).empty());
+  ends = registry.drains_over(2'005'000, count);
   ASSERT_EQ(ends.size(), 1U);
   EXPECT_EQ(ends[0].flows_left, 7U);
+  registry.remove_drained(ends);
   EXPECT_TRUE(registry.services().at(kWeb).real_servers.empty());
 }
 
@@ -285,9 +287,9 @@ TEST(Registry, DrainWaitsUntilTheWorkersHaveSeenItAndAWeightEndsIt) {
   auto registry = with_two_rs();
   auto none = [](std::uint32_t) { return std::uint64_t{0}; };
   ASSERT_TRUE(registry.drain_rs(kWeb, kRs1, 0, 1'000));
-  EXPECT_TRUE(registry.finish_drains(1'000 + Registry::kDrainGraceMs - 1, none).empty());
+  EXPECT_TRUE(registry.drains_over(1'000 + Registry::kDrainGraceMs - 1, none).empty());
   ASSERT_TRUE(registry.set_rs(kWeb, kRs1, rs_weight(3)));
-  EXPECT_TRUE(registry.finish_drains(100'000, none).empty());
+  EXPECT_TRUE(registry.drains_over(100'000, none).empty());
   EXPECT_FALSE(registry.rs(kWeb, kRs1).value()->draining);
 }
 
