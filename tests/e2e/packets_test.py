@@ -108,7 +108,7 @@ def port_without_service_is_dropped_or_passed(bed):
 
 @test()
 def tcp_flags_that_no_stack_sends_are_dropped(bed):
-    with serving(bed) as lbd, sniff(bed, "rs1") as rs1:
+    with serving(bed, weights=(1, )) as lbd, sniff(bed, "rs1") as rs1:
         out, me = raw(bed), bed.vars["TB_CLIENT_IP"]
         for flags in (0x00, 0x03, 0x06):
             out.sendto(ipv4(me, bed.vip, 6, tcp(me, bed.vip, 40000, 80, flags)), (bed.vip, 0))

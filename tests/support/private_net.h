@@ -21,6 +21,7 @@
 #include <string>
 
 #include "dataplane/base/fd.h"
+#include "tests/support/eventually.h"
 #include "tests/support/packet_builder.h"
 
 namespace lb::test {
@@ -58,17 +59,6 @@ class PrivateNet {
   bool valid_ = false;
 };
 
-/// True as soon as `done` says so, false after `limit`; polls, for what no event tells.
-inline bool eventually(const std::function<bool()>& done,
-                       std::chrono::milliseconds limit = std::chrono::seconds(5)) {
-  auto end = std::chrono::steady_clock::now() + limit;
-  while (!done()) {
-    if (std::chrono::steady_clock::now() > end) return false;
-    (void)poll(nullptr, 0, 1);
-  }
-  return true;
-}
-
 /// An AF_PACKET socket on an interface, for what comes in there.
 class RawEnd {
  public:
@@ -87,18 +77,23 @@ class RawEnd {
     return valid_ &&
            ::send(fd_.get(), frame.data(), frame.size(), 0) == static_cast<ssize_t>(frame.size());
   }
-  /// The next frame that `wanted` takes, or nothing after `limit_ms` without any.
+  /// The next frame that `wanted` takes, or nothing after `limit_ms`, whatever else comes.
   std::optional<Bytes> receive(const std::function<bool(const Bytes&)>& wanted,
                                int limit_ms = 3000) const {
     pollfd ready{.fd = fd_.get(), .events = POLLIN, .revents = 0};
-    while (poll(&ready, 1, limit_ms) > 0) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::milliseconds(limit_ms);
+    for (;;) {
+      const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(
+          end - std::chrono::steady_clock::now());
+      if (left.count() < 0 || poll(&ready, 1, static_cast<int>(left.count())) <= 0) {
+        return std::nullopt;
+      }
       std::array<std::uint8_t, 4096> buffer{};
       ssize_t n = recv(fd_.get(), buffer.data(), buffer.size(), 0);
       if (n <= 0) return std::nullopt;
       Bytes frame(buffer.begin(), buffer.begin() + n);
       if (wanted(frame)) return frame;
     }
-    return std::nullopt;
   }
 
  private:

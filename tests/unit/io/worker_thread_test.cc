@@ -5,14 +5,18 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <vector>
 
 #include "dataplane/worker.h"
+#include "tests/support/eventually.h"
 #include "tests/support/fake_kernel.h"
 
 namespace lb {
 namespace {
+
+constexpr auto kLimit = std::chrono::minutes(2);  // TSan on a busy machine
 
 struct Table {
   explicit Table(std::uint64_t number) : value(number) {}
@@ -99,7 +103,8 @@ TEST(EngineThreads, PublishReclaimAndLinksBesideRunningWorkers) {
     for (auto& unit : units) sum += unit->counters.worker.rx_packets.get();
     return sum == 2 * kPackets;
   };
-  while (!done()) {
+  const auto end = std::chrono::steady_clock::now() + kLimit;
+  while (!done() && std::chrono::steady_clock::now() < end) {
     tables.publish(std::make_unique<Table>(value++));
     links[value % 2] = value % 4 < 2 ? LinkState::Down : LinkState::Up;
     for (auto& unit : units) {
@@ -108,9 +113,10 @@ TEST(EngineThreads, PublishReclaimAndLinksBesideRunningWorkers) {
     }
     tables.reclaim();
   }
+  ASSERT_TRUE(done());
   Generation last = tables.publish(std::make_unique<Table>(value));
   for (auto& unit : units) unit->thread->wake();
-  while (tables.reclaim() != 1) std::this_thread::yield();
+  ASSERT_TRUE(test::eventually([&] { return tables.reclaim() == 1; }, kLimit));
   EXPECT_EQ(tables.adopted(0), last);
   for (auto& unit : units) unit->thread->stop();
   for (auto& unit : units) {
@@ -139,7 +145,8 @@ TEST(EngineThreads, IdleWorkerSleepsAndShowsThatItLives) {
   Unit unit(0, tables, links, 0);
   ASSERT_TRUE(unit.thread->start(*unit.worker));
   TickMs started = tick_ms_now();
-  while (ms_since(unit.worker->gauges().heartbeat.load(), started) <= 0) std::this_thread::yield();
+  ASSERT_TRUE(test::eventually(
+      [&] { return ms_since(unit.worker->gauges().heartbeat.load(), started) > 0; }, kLimit));
   EXPECT_GT(unit.counters.worker.sleeps.get(), 0U);
 }
 
