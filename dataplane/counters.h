@@ -16,7 +16,7 @@ namespace lb {
 /// A 64-bit counter with one writer.
 class Counter {
  public:
-  void add(std::uint64_t n = 1) noexcept {
+  [[gnu::always_inline]] void add(std::uint64_t n = 1) noexcept {
     value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }
   void sub(std::uint64_t n = 1) noexcept {

@@ -109,11 +109,24 @@ class PipelineCore {
       8'000;  // a full turn of the ageing: how late a drain can see an end
 
   enum class Action : std::uint8_t { Forward, Drop, TimeExceeded, EchoReply, Hold };
+  // Written in place, field by field: a verdict that is returned is copied in other widths than it
+  // was written in, and each copy waits for the stores (6 ns a packet).
   struct Verdict {
     const RealServer* rs = nullptr;
     const Service* service = nullptr;
     Action action = Action::Drop;
     DropReason reason = DropReason::Truncated;
+
+    void forward(const RealServer* to, const Service* of) noexcept {
+      rs = to;
+      service = of;
+      action = Action::Forward;
+    }
+    void drop(DropReason why, const Service* of = nullptr) noexcept {
+      service = of;
+      action = Action::Drop;
+      reason = why;
+    }
   };
 
   template <class Key>
@@ -136,12 +149,16 @@ class PipelineCore {
   }
 
   // pipeline_lookup.h: what becomes of a packet.
-  [[nodiscard]] Verdict look_up(const Packet& packet, const ParsedPacket& parsed) noexcept;
+  [[gnu::always_inline]] inline void look_up(const Packet& packet, const ParsedPacket& parsed,
+                                             Verdict& verdict) noexcept;
+  [[gnu::noinline]] void look_up_other(const Packet& packet, const ParsedPacket& parsed,
+                                       Verdict& verdict) noexcept;
   template <class Key>
-  [[nodiscard]] Verdict look_up_flow(const ParsedPacket& parsed, const Key& key) noexcept;
+  [[gnu::always_inline]] inline void look_up_flow(const ParsedPacket& parsed, const Key& key,
+                                                  Verdict& verdict) noexcept;
   template <class Key>
-  [[nodiscard]] Verdict new_flow(const ParsedPacket& parsed, const Key& key,
-                                 EntryOf<Key>* entry) noexcept;
+  [[gnu::noinline]] void new_flow(const ParsedPacket& parsed, const Key& key, EntryOf<Key>* entry,
+                                  Verdict& verdict) noexcept;
   template <class Key>
   [[nodiscard]] std::optional<FlowData> peer_flow(const ParsedPacket& parsed,
                                                   const Key& key) const noexcept;
@@ -149,25 +166,20 @@ class PipelineCore {
   [[nodiscard]] const RealServer* schedule(const Service& service, const Key& key,
                                            std::uint64_t hash) noexcept;
   template <class Key>
-  [[nodiscard]] Verdict look_up_icmp_error(const Packet& packet, const ParsedPacket& parsed,
-                                           const Key& key) noexcept;
+  void look_up_icmp_error(const Packet& packet, const ParsedPacket& parsed, const Key& key,
+                          Verdict& verdict) noexcept;
   template <class Key>
-  [[nodiscard]] Verdict ttl_expired(const Key& key) const noexcept;
-  [[nodiscard]] Verdict look_up_fragment(const Packet& packet, const ParsedPacket& parsed) noexcept;
-  [[nodiscard]] Verdict look_up_echo(const ParsedPacket& parsed) const noexcept;
-  [[nodiscard]] Verdict follow(const FragmentTarget& target,
-                               const ParsedPacket& parsed) const noexcept;
+  [[gnu::noinline]] void ttl_expired(const Key& key, Verdict& verdict) const noexcept;
+  void look_up_fragment(const Packet& packet, const ParsedPacket& parsed,
+                        Verdict& verdict) noexcept;
+  void look_up_echo(const ParsedPacket& parsed, Verdict& verdict) const noexcept;
+  void follow(const FragmentTarget& target, const ParsedPacket& parsed,
+              Verdict& verdict) const noexcept;
   [[nodiscard]] std::optional<FragmentTarget> find_fragment(const FragmentKey& key,
                                                             bool ask_peers) const noexcept;
   [[nodiscard]] bool is_usable(const FlowData& flow, const Service* service, const RealServer* rs,
                                const ParsedPacket& parsed) const noexcept;
   [[nodiscard]] bool is_over(const FlowData& flow) const noexcept;
-  [[nodiscard]] Verdict drop(DropReason reason, const Service* service = nullptr) const noexcept {
-    return {nullptr, service, Action::Drop, reason};
-  }
-  [[nodiscard]] Verdict forward(const RealServer* rs, const Service* service) const noexcept {
-    return {rs, service, Action::Forward, DropReason::Truncated};
-  }
 
   void begin(TickMs now, const ServiceTable& table, BatchOut& out) noexcept {
     now_ = now;
@@ -202,7 +214,7 @@ class PipelineCore {
       for (std::size_t i = 0; i < count; ++i) hash(parsed_[i]);
       for (std::size_t i = 0; i < count; ++i) prefetch_entry(parsed_[i]);
     }
-    for (std::size_t i = 0; i < count; ++i) verdicts_[i] = look_up(packets[i], parsed_[i]);
+    for (std::size_t i = 0; i < count; ++i) look_up(packets[i], parsed_[i], verdicts_[i]);
     for (std::size_t i = 0; i < count; ++i) finish(packets[i], parsed_[i], verdicts_[i]);
   }
 
@@ -258,7 +270,7 @@ class PipelineCore {
     RsCounters& rs_counters = counters_.rs[slot_of(rs.id)];
     rs_counters.packets.add();
     rs_counters.bytes.add(packet.bytes);
-    out_->tx[out_->tx_count++] = packet;
+    out_->send(packet);
   }
 
   void drop_packet(const Packet& packet, DropReason reason, const Service* service) noexcept {
@@ -288,7 +300,7 @@ class PipelineCore {
     counters_.worker.icmp_time_exceeded.add();
     counters_.worker.drop(DropReason::TtlExpired);
     if (verdict.service != nullptr) counters_.services[slot_of(verdict.service->id)].drops.add();
-    out_->tx[out_->tx_count++] = packet;
+    out_->send(packet);
   }
 
   void send_echo_reply(Packet& packet, const ParsedPacket& parsed) noexcept {
@@ -296,7 +308,7 @@ class PipelineCore {
     if (port == nullptr) return drop_packet(packet, DropReason::TxLinkDown, nullptr);
     make_echo_reply(packet, parsed, port->mac);
     counters_.worker.icmp_echo_replies.add();
-    out_->tx[out_->tx_count++] = packet;
+    out_->send(packet);
   }
 
   // Sends the held fragments whose first one has come, and with `ask_peers` also those whose first
@@ -312,7 +324,9 @@ class PipelineCore {
         [&](HeldFragment& held) {
           if (!target) return drop_packet(held.packet, DropReason::FragmentTimeout, nullptr);
           counters_.worker.fragments_followed.add();
-          finish(held.packet, held.parsed, follow(*target, held.parsed));
+          Verdict verdict;
+          follow(*target, held.parsed, verdict);
+          finish(held.packet, held.parsed, verdict);
         });
   }
 

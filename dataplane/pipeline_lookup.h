@@ -41,31 +41,40 @@ namespace detail {
 }  // namespace detail
 
 template <class Tables>
-typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::look_up(
-    const Packet& packet, const ParsedPacket& parsed) noexcept {
+void PipelineCore<Tables>::look_up(const Packet& packet, const ParsedPacket& parsed,
+                                   Verdict& verdict) noexcept {
+  if (parsed.kind != PacketKind::Flow) [[unlikely]]
+    return look_up_other(packet, parsed, verdict);
+  if (parsed.family == Family::V4) {
+    look_up_flow(parsed, parsed.key.v4, verdict);
+  } else {
+    look_up_flow(parsed, parsed.key.v6, verdict);
+  }
+  if (parsed.is_first_fragment && verdict.action == Action::Forward) [[unlikely]] {
+    fragments_.put(fragment_key(parsed), {verdict.rs->id, verdict.service->id}, now_);
+    counters_.worker.fragments_first.add();
+    first_fragment_seen_ = true;
+  }
+}
+
+// All that is not a packet of TCP, UDP or SCTP with its ports.
+template <class Tables>
+void PipelineCore<Tables>::look_up_other(const Packet& packet, const ParsedPacket& parsed,
+                                         Verdict& verdict) noexcept {
   const bool v4 = parsed.family == Family::V4;
   switch (parsed.kind) {
-    [[likely]] case PacketKind::Flow: {
-      Verdict verdict =
-          v4 ? look_up_flow(parsed, parsed.key.v4) : look_up_flow(parsed, parsed.key.v6);
-      if (parsed.is_first_fragment && verdict.action == Action::Forward) [[unlikely]] {
-        fragments_.put(fragment_key(parsed), {verdict.rs->id, verdict.service->id}, now_);
-        counters_.worker.fragments_first.add();
-        first_fragment_seen_ = true;
-      }
-      return verdict;
-    }
     case PacketKind::LaterFragment:
-      return look_up_fragment(packet, parsed);
+      return look_up_fragment(packet, parsed, verdict);
     case PacketKind::IcmpError:
-      return v4 ? look_up_icmp_error(packet, parsed, parsed.key.v4)
-                : look_up_icmp_error(packet, parsed, parsed.key.v6);
+      return v4 ? look_up_icmp_error(packet, parsed, parsed.key.v4, verdict)
+                : look_up_icmp_error(packet, parsed, parsed.key.v6, verdict);
     case PacketKind::EchoRequest:
-      return look_up_echo(parsed);
+      return look_up_echo(parsed, verdict);
+    case PacketKind::Flow:  // look_up()'s
     case PacketKind::Dropped:
       break;
   }
-  return drop(parsed.drop);
+  return verdict.drop(parsed.drop);
 }
 
 // Whether the flow goes on with this packet. A SYN may reuse the ports of a connection that is
@@ -94,10 +103,10 @@ bool PipelineCore<Tables>::is_over(const FlowData& flow) const noexcept {
 
 template <class Tables>
 template <class Key>
-typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::look_up_flow(
-    const ParsedPacket& parsed, const Key& key) noexcept {
+void PipelineCore<Tables>::look_up_flow(const ParsedPacket& parsed, const Key& key,
+                                        Verdict& verdict) noexcept {
   if (parsed.ttl_expired && table_->decrement_ttl()) [[unlikely]]
-    return ttl_expired(key);
+    return ttl_expired(key, verdict);
   auto& flows = store<Key>();
   auto* entry = flows.find(key, parsed.hash);
   if (entry != nullptr) [[likely]] {
@@ -106,20 +115,20 @@ typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::look_up_flow(
     const RealServer* rs = table_->rs(flow.rs);
     if (is_usable(flow, service, rs, parsed)) [[likely]] {
       flows.touch(*entry, flow, detail::state_after(flow.state, parsed), now_);
-      return forward(rs, service);
+      return verdict.forward(rs, service);
     }
   }
-  return new_flow(parsed, key, entry);
+  new_flow(parsed, key, entry, verdict);
 }
 
 // A packet of a flow that this worker does not know, or whose entry (not null then) is of no use.
 template <class Tables>
 template <class Key>
-typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::new_flow(
-    const ParsedPacket& parsed, const Key& key, EntryOf<Key>* entry) noexcept {
+void PipelineCore<Tables>::new_flow(const ParsedPacket& parsed, const Key& key, EntryOf<Key>* entry,
+                                    Verdict& verdict) noexcept {
   const Service* service = table_->find(key);
-  if (service == nullptr) return drop(DropReason::VipUnmatched);
-  if (table_->is_vip(detail::client_of(key))) return drop(DropReason::BadSource, service);
+  if (service == nullptr) return verdict.drop(DropReason::VipUnmatched);
+  if (table_->is_vip(detail::client_of(key))) return verdict.drop(DropReason::BadSource, service);
 
   FlowData flow;
   FlowOrigin origin = FlowOrigin::Peer;
@@ -138,7 +147,7 @@ typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::new_flow(
       counters_.services[slot_of(service->id)].unknown_flows.add();
     }
     rs = schedule(*service, key, parsed.hash);
-    if (rs == nullptr) return drop(DropReason::NoBackend, service);
+    if (rs == nullptr) return verdict.drop(DropReason::NoBackend, service);
     flow = {rs->id, service->id, now_, detail::state_after(FlowState::None, parsed)};
     origin = FlowOrigin::New;
   }
@@ -150,7 +159,7 @@ typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::new_flow(
     flows.insert(key, parsed.hash, flow, origin,
                  [this](const FlowData& other) { return is_over(other); });
   }
-  return forward(rs, service);
+  return verdict.forward(rs, service);
 }
 
 // The flow as a peer knows it, if it goes on with this packet.
@@ -191,10 +200,10 @@ const RealServer* PipelineCore<Tables>::schedule(const Service& service, const K
 // To the RS of the quoted flow; never makes an entry.
 template <class Tables>
 template <class Key>
-typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::look_up_icmp_error(
-    const Packet& packet, const ParsedPacket& parsed, const Key& key) noexcept {
-  if (parsed.ttl_expired && table_->decrement_ttl()) return drop(DropReason::TtlExpired);
-  if (table_->is_vip(detail::source_of(packet, parsed))) return drop(DropReason::BadSource);
+void PipelineCore<Tables>::look_up_icmp_error(const Packet& packet, const ParsedPacket& parsed,
+                                              const Key& key, Verdict& verdict) noexcept {
+  if (parsed.ttl_expired && table_->decrement_ttl()) return verdict.drop(DropReason::TtlExpired);
+  if (table_->is_vip(detail::source_of(packet, parsed))) return verdict.drop(DropReason::BadSource);
   const Service* service = nullptr;
   const RealServer* rs = nullptr;
   auto& flows = store<Key>();
@@ -212,19 +221,18 @@ typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::look_up_icmp_error(
       rs = schedule(*service, key, parsed.hash);
     }
   }
-  if (rs == nullptr) return drop(DropReason::IcmpUnknown, service);
+  if (rs == nullptr) return verdict.drop(DropReason::IcmpUnknown, service);
   counters_.worker.icmp_errors_forwarded.add();
-  return forward(rs, service);
+  return verdict.forward(rs, service);
 }
 
 template <class Tables>
 template <class Key>
-typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::ttl_expired(
-    const Key& key) const noexcept {
+void PipelineCore<Tables>::ttl_expired(const Key& key, Verdict& verdict) const noexcept {
   const Service* service = table_->find(key);
-  if (service == nullptr) return drop(DropReason::VipUnmatched);
-  if (table_->is_vip(detail::client_of(key))) return drop(DropReason::BadSource, service);
-  return {nullptr, service, Action::TimeExceeded, DropReason::TtlExpired};
+  if (service == nullptr) return verdict.drop(DropReason::VipUnmatched);
+  if (table_->is_vip(detail::client_of(key))) return verdict.drop(DropReason::BadSource, service);
+  verdict = {nullptr, service, Action::TimeExceeded, DropReason::TtlExpired};
 }
 
 template <class Tables>
@@ -239,38 +247,40 @@ std::optional<FragmentTarget> PipelineCore<Tables>::find_fragment(const Fragment
 }
 
 template <class Tables>
-typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::look_up_fragment(
-    const Packet& packet, const ParsedPacket& parsed) noexcept {
+void PipelineCore<Tables>::look_up_fragment(const Packet& packet, const ParsedPacket& parsed,
+                                            Verdict& verdict) noexcept {
   const FragmentKey key = fragment_key(parsed);
   if (auto target = find_fragment(key, true)) {
     counters_.worker.fragments_followed.add();
-    return follow(*target, parsed);
+    return follow(*target, parsed, verdict);
   }
-  if (!table_->is_vip(detail::vip_of(parsed))) return drop(DropReason::VipUnmatched);
-  if (table_->is_vip(detail::client_of(parsed))) return drop(DropReason::BadSource);
-  if (!held_.push({packet, parsed, key, now_})) return drop(DropReason::FragmentFull);
+  if (!table_->is_vip(detail::vip_of(parsed))) return verdict.drop(DropReason::VipUnmatched);
+  if (table_->is_vip(detail::client_of(parsed))) return verdict.drop(DropReason::BadSource);
+  if (!held_.push({packet, parsed, key, now_})) return verdict.drop(DropReason::FragmentFull);
   counters_.worker.fragments_held.add();
-  return {nullptr, nullptr, Action::Hold, DropReason::FragmentTimeout};
+  verdict = {nullptr, nullptr, Action::Hold, DropReason::FragmentTimeout};
 }
 
 template <class Tables>
-typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::follow(
-    const FragmentTarget& target, const ParsedPacket& parsed) const noexcept {
+void PipelineCore<Tables>::follow(const FragmentTarget& target, const ParsedPacket& parsed,
+                                  Verdict& verdict) const noexcept {
   const Service* service = table_->service(target.service);
   const RealServer* rs = table_->rs(target.rs);
-  if (service == nullptr || rs == nullptr || !rs->up) return drop(DropReason::NoBackend, service);
-  if (parsed.ttl_expired && table_->decrement_ttl()) return drop(DropReason::TtlExpired, service);
-  return forward(rs, service);
+  if (service == nullptr || rs == nullptr || !rs->up)
+    return verdict.drop(DropReason::NoBackend, service);
+  if (parsed.ttl_expired && table_->decrement_ttl())
+    return verdict.drop(DropReason::TtlExpired, service);
+  return verdict.forward(rs, service);
 }
 
 // The director is the end of the way for an echo request, so its TTL does not matter.
 template <class Tables>
-typename PipelineCore<Tables>::Verdict PipelineCore<Tables>::look_up_echo(
-    const ParsedPacket& parsed) const noexcept {
+void PipelineCore<Tables>::look_up_echo(const ParsedPacket& parsed,
+                                        Verdict& verdict) const noexcept {
   const VipPolicy* vip = table_->vip(detail::vip_of(parsed));
-  if (vip == nullptr || !vip->echo_reply) return drop(DropReason::VipUnmatched);
-  if (table_->is_vip(detail::client_of(parsed))) return drop(DropReason::BadSource);
-  return {nullptr, nullptr, Action::EchoReply, DropReason::Truncated};
+  if (vip == nullptr || !vip->echo_reply) return verdict.drop(DropReason::VipUnmatched);
+  if (table_->is_vip(detail::client_of(parsed))) return verdict.drop(DropReason::BadSource);
+  verdict = {nullptr, nullptr, Action::EchoReply, DropReason::Truncated};
 }
 
 }  // namespace lb

@@ -3,6 +3,7 @@
 // for each packet that parse() found good; it decides nothing.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 #include <optional>
@@ -21,14 +22,15 @@ inline void decrement_ttl(std::uint8_t* l3, Family family) noexcept {
     --l3[7];
     return;
   }
-  std::uint16_t before = 0;
-  std::uint16_t after = 0;
+  std::uint16_t before = 0;  // TTL and protocol: one word of the sum
   std::uint16_t sum = 0;
-  std::memcpy(&before, l3 + 8, 2);  // TTL and protocol: one word of the sum
-  --l3[8];
-  std::memcpy(&after, l3 + 8, 2);
+  std::memcpy(&before, l3 + 8, 2);
   std::memcpy(&sum, l3 + 10, 2);
+  // In a register: a byte that is stored and read back as half of a word waits for the store.
+  const std::uint16_t one = std::endian::native == std::endian::little ? 1 : 0x100;
+  const auto after = static_cast<std::uint16_t>(before - one);
   sum = checksum_update(sum, before, after);
+  std::memcpy(l3 + 8, &after, 2);
   std::memcpy(l3 + 10, &sum, 2);
 }
 

@@ -166,13 +166,6 @@ const VipPolicy* ServiceTable::vip(const IpAddr& address) const noexcept {
   return i == kNone ? nullptr : &vips_[i];
 }
 
-const Service* ServiceTable::service(ServiceId id) const noexcept {
-  const std::uint32_t slot = slot_of(id);
-  if (slot >= service_by_slot_.size()) return nullptr;
-  const std::uint32_t i = service_by_slot_[slot];
-  return i == kNone || services_[i].id != id ? nullptr : &services_[i];
-}
-
 std::vector<ServiceTable::VipMapEntry> ServiceTable::vip_map_entries() const {
   std::vector<VipMapEntry> entries;
   for (const VipPolicy& vip : vips_) {

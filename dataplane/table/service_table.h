@@ -49,7 +49,8 @@ enum class Scheduler : std::uint8_t { Rr, Wrr, Lc, Wlc, Sed, Nq, Sh, Dh, Mh, Fo,
 }
 
 /// Connection timeouts in milliseconds; the defaults are those of LVS.
-struct Timeouts {
+struct Timeouts {  // in the order of FlowState: timeout_ms() indexes it
+  std::uint32_t none_ms = 2'000;
   std::uint32_t established_ms = 900'000;
   std::uint32_t syn_sent_ms = 120'000;
   std::uint32_t syn_recv_ms = 60'000;
@@ -60,7 +61,6 @@ struct Timeouts {
   std::uint32_t last_ack_ms = 30'000;
   std::uint32_t listen_ms = 120'000;
   std::uint32_t synack_ms = 120'000;
-  std::uint32_t none_ms = 2'000;
   std::uint32_t udp_ms = 300'000;
   std::uint32_t sctp_ms = 900'000;
 };
@@ -160,7 +160,13 @@ class ServiceTable {
     if (index == kNone || real_servers_[index].id != id) return nullptr;
     return &real_servers_[index];
   }
-  [[nodiscard]] const Service* service(ServiceId id) const noexcept;
+  [[nodiscard]] const Service* service(ServiceId id) const noexcept {
+    const std::uint32_t slot = slot_of(id);
+    if (slot >= service_by_slot_.size()) return nullptr;
+    const std::uint32_t index = service_by_slot_[slot];
+    if (index == kNone || services_[index].id != id) return nullptr;
+    return &services_[index];
+  }
   [[nodiscard]] std::span<const RealServer> real_servers() const noexcept { return real_servers_; }
   [[nodiscard]] std::span<const RealServer> real_servers(const Service& s) const noexcept {
     return std::span(real_servers_).subspan(s.rs_first, s.rs_count);

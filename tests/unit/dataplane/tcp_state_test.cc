@@ -80,7 +80,19 @@ TEST(TcpState, HasTheTimeoutsOfLvs) {
 }
 
 TEST(TcpState, TakesEachTimeoutFromItsOwnSetting) {
-  const Timeouts timeouts{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13};
+  const Timeouts timeouts{.none_ms = 11,
+                          .established_ms = 1,
+                          .syn_sent_ms = 2,
+                          .syn_recv_ms = 3,
+                          .fin_wait_ms = 4,
+                          .time_wait_ms = 5,
+                          .close_ms = 6,
+                          .close_wait_ms = 7,
+                          .last_ack_ms = 8,
+                          .listen_ms = 9,
+                          .synack_ms = 10,
+                          .udp_ms = 12,
+                          .sctp_ms = 13};
   const FlowState order[] = {FlowState::Established, FlowState::SynSent,  FlowState::SynRecv,
                              FlowState::FinWait,     FlowState::TimeWait, FlowState::Close,
                              FlowState::CloseWait,   FlowState::LastAck,  FlowState::Listen,
