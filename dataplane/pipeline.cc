@@ -72,8 +72,8 @@ void Pipeline::process(std::span<Packet> packets, TickMs now, const ServiceTable
                        BatchOut& out) noexcept {
   impl_->process(packets, now, table, out);
 }
-void Pipeline::maintain(TickMs now, const ServiceTable& table, BatchOut& out) noexcept {
-  impl_->maintain(now, table, out);
+bool Pipeline::maintain(TickMs now, const ServiceTable& table, BatchOut& out) noexcept {
+  return impl_->maintain(now, table, out);
 }
 std::uint32_t Pipeline::held() const noexcept { return impl_->held(); }
 void Pipeline::release_held(BatchOut& out) noexcept { impl_->release_held(out); }

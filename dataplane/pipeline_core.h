@@ -77,15 +77,17 @@ class PipelineCore {
     if (first_fragment_seen_) release_followed(false);
   }
 
-  void maintain(TickMs now, const ServiceTable& table, BatchOut& out) noexcept {
+  [[nodiscard]] bool maintain(TickMs now, const ServiceTable& table, BatchOut& out) noexcept {
     begin(now, table, out);
-    fragments_.age(now);
     const std::uint32_t elapsed = std::min(now - swept_, kSweepTurnMs);
-    if (elapsed == 0) return;
     swept_ = now;
+    for (std::uint32_t i = 0; i < std::clamp(elapsed, 1U, kFragmentTurnsMax); ++i) {
+      fragments_.age(now);
+    }
     auto over = [this](const FlowData& flow) { return is_over(flow); };
     flows4_.sweep(buckets_due(flows4_.table().buckets(), elapsed, sweep_rest4_), over);
     flows6_.sweep(buckets_due(flows6_.table().buckets(), elapsed, sweep_rest6_), over);
+    return std::max(sweep_rest4_, sweep_rest6_) >= kSweepTurnMs;
   }
 
   void release_held(BatchOut& out) noexcept {
@@ -107,6 +109,8 @@ class PipelineCore {
   static constexpr std::size_t kParseAhead = 8;  // packets whose headers are prefetched
   static constexpr std::uint32_t kSweepTurnMs =
       8'000;  // a full turn of the ageing: how late a drain can see an end
+  static constexpr std::uint64_t kSweepCallBuckets = 1024;  // in a call: packets wait meanwhile
+  static constexpr std::uint32_t kFragmentTurnsMax = 128;   // made up for after a sleep
 
   enum class Action : std::uint8_t { Forward, Drop, TimeExceeded, EchoReply, Hold };
   // Written in place, field by field: a verdict that is returned is copied in other widths than it
@@ -330,12 +334,14 @@ class PipelineCore {
         });
   }
 
-  // Buckets to age after `elapsed` ms; `rest` carries what is less than a bucket.
+  // Buckets to age after `elapsed` ms; `rest` carries what is less than a bucket or over the bound
+  // of a call, but no more than a turn.
   static std::uint32_t buckets_due(std::uint32_t buckets, std::uint32_t elapsed,
                                    std::uint64_t& rest) noexcept {
     rest += std::uint64_t{buckets} * elapsed;
-    const std::uint64_t due = rest / kSweepTurnMs;
-    rest %= kSweepTurnMs;
+    rest = std::min(rest, std::uint64_t{buckets} * kSweepTurnMs);
+    const std::uint64_t due = std::min(rest / kSweepTurnMs, kSweepCallBuckets);
+    rest -= due * kSweepTurnMs;
     return static_cast<std::uint32_t>(due);
   }
 

@@ -28,10 +28,9 @@ inline constexpr std::uint32_t kPortsMax = 16;
 inline constexpr std::uint32_t kKickTries = 20;
 /// How often a port that answered ENETDOWN is tried again.
 inline constexpr std::int32_t kLinkProbeMs = 10;
-/// How long a full TX ring may hold up receiving before packets for that port are dropped instead.
+/// How long a TX ring without room for a batch may hold up receiving before packets for that port
+/// are dropped instead.
 inline constexpr std::int32_t kTxStallMs = 20;
-/// Ageing turns made up for after a sleep.
-inline constexpr std::int32_t kMaintainMax = 128;
 /// How long a worker without packets may sleep: it ages flows and shows that it lives.
 inline constexpr std::uint32_t kIdleMs = 100;
 
@@ -75,7 +74,7 @@ struct WorkerSetup {
 ///   fill_room(port), fill_size(port)
 ///   fill(port, n, f)             appends n addresses f() to FILL; n <= fill_room
 ///   fill_wakes(port), wake_fill(port)
-///   tx_room(port)                descriptors that fit now
+///   tx_room(port), tx_size(port) descriptors that fit now, and in an empty ring
 ///   receive(port, n, f)          f(address, bytes) for up to n received frames; returns how many
 ///   put_tx(port, address, bytes), submit_tx(port)
 ///   tx_pending(port)             descriptors that the kernel has not taken yet
@@ -105,8 +104,10 @@ class Worker {
     std::uint32_t received = receive(receive_limit());
     const Table* table = s_.tables.adopt(raw(s_.index));
     if (received != 0) process(received, table);
-    maintain(table);
     for (std::uint32_t port = 0; port < ports_; ++port) moved |= flush(port);
+    if (maintain(table)) {  // after the batch is on its way
+      for (std::uint32_t port = 0; port < ports_; ++port) moved |= flush(port);
+    }
     first_ = ports_ == 1 ? 0 : (first_ + 1) % ports_;
     settle();
     return moved || received != 0;
@@ -117,7 +118,7 @@ class Worker {
     for (std::uint32_t port = 0; port < ports_; ++port) {
       if (usable(port) && s_.ends.tx_pending(port) != 0) return 1;
     }
-    return kIdleMs;
+    return behind_ ? 1 : kIdleMs;
   }
 
   /// Gives back what the path holds (before the worker ends).
@@ -138,7 +139,7 @@ class Worker {
     LinkState link = LinkState::Up;  ///< as control said last
     bool refused = false;            ///< the last kick said Down
     bool gone = false;               ///< a kick said Gone
-    bool full = false;               ///< no room since full_since
+    bool full = false;               ///< no room for a batch since full_since
     bool stalled = false;            ///< full for kTxStallMs
     bool asked = false;              ///< make_room() was tried in this step
     TickMs probed = 0;
@@ -194,14 +195,16 @@ class Worker {
     if (s_.ends.fill_wakes(port)) s_.ends.wake_fill(port);
   }
 
-  /// No more than every port that is up has room for: a packet may leave by any of them.
+  /// No more than every port that is up has room for: a packet may leave by any of them. A port
+  /// that has not had room for a batch (or half of its ring) for kTxStallMs no longer counts, or
+  /// one that drains slowly would slow down all.
   std::uint32_t receive_limit() noexcept {
     std::uint32_t limit = s_.batch;
     for (std::uint32_t port = 0; port < ports_; ++port) {
       Lane& lane = lanes_[port];
       lane.room = s_.ends.tx_room(port);
       lane.asked = false;
-      if (lane.room != 0) {
+      if (lane.room >= std::min(s_.batch, s_.ends.tx_size(port) / 2)) {
         lane.full = lane.stalled = false;
       } else if (!lane.full) {
         lane.full = true;
@@ -266,18 +269,16 @@ class Worker {
     finish_batch();
   }
 
-  /// Ageing, one turn for each millisecond that went by.
-  void maintain(const Table* table) noexcept {
-    std::int32_t turns = std::min(ms_since(now_, maintained_), kMaintainMax);
-    if (!maintaining_) turns = 1;
-    if (turns <= 0 || table == nullptr) return;
+  /// Ageing, at most once a millisecond. True when it put something into a TX ring.
+  bool maintain(const Table* table) noexcept {
+    if (table == nullptr || (maintaining_ && ms_since(now_, maintained_) <= 0)) return false;
     maintaining_ = true;
     maintained_ = now_;
-    for (std::int32_t i = 0; i < turns; ++i) {
-      out_->clear();
-      s_.path.maintain(now_, *table, *out_);
-      if (out_->tx_count != 0 || out_->freed_count != 0) finish_batch();
-    }
+    out_->clear();
+    behind_ = s_.path.maintain(now_, *table, *out_);
+    if (out_->tx_count == 0 && out_->freed_count == 0) return false;
+    finish_batch();
+    return true;
   }
 
   /// Puts a batch's packets into the TX rings and its freed frames into the pool.
@@ -387,6 +388,7 @@ class Worker {
   TickMs now_ = 0;
   TickMs maintained_ = 0;
   bool maintaining_ = false;
+  bool behind_ = false;  ///< the path has ageing left over for the next millisecond
   std::array<Lane, kPortsMax> lanes_{};
   std::unique_ptr<BatchOut> out_;
   std::array<Packet, kBatchMax> packets_{};

@@ -68,6 +68,7 @@ class XskSocket {
   }
   [[nodiscard]] std::uint32_t fill_room() noexcept { return xsk_prod_nb_free(&fill_, fill_.size); }
   [[nodiscard]] std::uint32_t fill_size() const noexcept { return fill_.size; }
+  [[nodiscard]] std::uint32_t tx_size() const noexcept { return tx_.size; }
   template <class F>
   void fill(std::uint32_t n, F&& next) noexcept {
     std::uint32_t at = 0;
@@ -147,6 +148,7 @@ class XskEnds {
   }
   std::uint32_t fill_room(std::uint32_t port) noexcept { return sockets_[port]->fill_room(); }
   std::uint32_t fill_size(std::uint32_t port) const noexcept { return sockets_[port]->fill_size(); }
+  std::uint32_t tx_size(std::uint32_t port) const noexcept { return sockets_[port]->tx_size(); }
   template <class F>
   void fill(std::uint32_t port, std::uint32_t n, F&& next) noexcept {
     sockets_[port]->fill(n, next);

@@ -31,7 +31,7 @@ struct MacSwap {
       out.tx[out.tx_count++] = packet;
     }
   }
-  void maintain(TickMs, const ServiceTable&, BatchOut&) noexcept {}
+  bool maintain(TickMs, const ServiceTable&, BatchOut&) noexcept { return false; }
   [[nodiscard]] std::uint32_t held() const noexcept { return 0; }
   void release_held(BatchOut&) noexcept {}
 };

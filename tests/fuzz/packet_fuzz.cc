@@ -94,7 +94,7 @@ class Run {
     batch_.clear();
     collect();
     out_->clear();
-    worker.pipeline->maintain(now_, table, *out_);
+    (void)worker.pipeline->maintain(now_, table, *out_);
     collect();
     check_counters(worker);
   }

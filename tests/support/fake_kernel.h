@@ -55,7 +55,10 @@ class FakeKernel {
   [[nodiscard]] std::uint8_t* memory() noexcept { return memory_.data(); }
   void set_link(std::uint32_t port, LinkState state) { ports_[port].link = state; }
   /// The kernel sends nothing by this port until it is told otherwise, but does not say why.
-  void set_stuck(std::uint32_t port, bool stuck) { ports_[port].stuck = stuck; }
+  void set_stuck(std::uint32_t port, bool stuck) { set_slow(port, stuck ? 0 : kSentAtOnce); }
+  /// The kernel sends no more than `frames` a kick by this port, and says ENOBUFS after fewer than
+  /// kSentAtOnce.
+  void set_slow(std::uint32_t port, std::uint32_t frames) { ports_[port].a_kick = frames; }
 
   /// A packet comes in. False when there is no frame for it or no room in RX.
   bool arrive(std::uint32_t port, const void* data, std::uint32_t bytes) {
@@ -126,6 +129,7 @@ class FakeKernel {
     return rings_.fill - static_cast<std::uint32_t>(ports_[port].fill.size());
   }
   [[nodiscard]] std::uint32_t fill_size(std::uint32_t) const noexcept { return rings_.fill; }
+  [[nodiscard]] std::uint32_t tx_size(std::uint32_t) const noexcept { return rings_.tx; }
   template <class F>
   void fill(std::uint32_t port, std::uint32_t n, F&& next) noexcept {
     LB_ASSERT(n <= fill_room(port));
@@ -160,13 +164,14 @@ class FakeKernel {
     Port& p = ports_[port];
     if (p.link == LinkState::Gone) return Kick::Gone;
     if (p.link == LinkState::Down) return Kick::Down;
-    if (p.stuck) return Kick::NoBuffers;
+    if (p.a_kick < kSentAtOnce) {
+      send_some(port, p.a_kick);
+      return Kick::NoBuffers;
+    }
     if (hit(faults.busy)) return Kick::Busy;
     if (hit(faults.no_buffers)) return Kick::NoBuffers;
     bool storm = hit(faults.again);
-    std::uint32_t budget = storm ? pick(4) : kSentAtOnce;
-    while (budget-- > 0 && p.submitted > 0 && p.in_flight.size() < rings_.completion)
-      send_one(port);
+    send_some(port, storm ? pick(4) : kSentAtOnce);
     return storm || p.submitted > 0 ? Kick::Again : Kick::Done;
   }
 
@@ -180,8 +185,13 @@ class FakeKernel {
     std::deque<Desc> rx, tx;
     std::size_t submitted = 0;
     LinkState link = LinkState::Up;
-    bool stuck = false;
+    std::uint32_t a_kick = kSentAtOnce;
   };
+  void send_some(std::uint32_t port, std::uint32_t budget) {
+    const Port& p = ports_[port];
+    while (budget-- > 0 && p.submitted > 0 && p.in_flight.size() < rings_.completion)
+      send_one(port);
+  }
   void send_one(std::uint32_t port) {
     Port& p = ports_[port];
     Desc desc = p.tx.front();

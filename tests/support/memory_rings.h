@@ -48,6 +48,7 @@ class MemoryRings {
     return kRing - (fill_head_ - fill_tail_);
   }
   [[nodiscard]] static std::uint32_t fill_size(std::uint32_t) noexcept { return kRing; }
+  [[nodiscard]] static std::uint32_t tx_size(std::uint32_t) noexcept { return kRing; }
   template <class F>
   void fill(std::uint32_t, std::uint32_t n, F&& next) noexcept {
     for (; n > 0; --n) fill_[fill_head_++ % kRing] = next();

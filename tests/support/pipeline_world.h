@@ -201,7 +201,7 @@ inline std::string World::send(const Bytes& frame, std::size_t worker, std::uint
 
 inline std::vector<Bytes> World::maintain(std::size_t worker) {
   out_->clear();
-  pipelines_.at(worker)->maintain(now, *table_, *out_);
+  (void)pipelines_.at(worker)->maintain(now, *table_, *out_);
   collect(*out_);
   return sent_;
 }

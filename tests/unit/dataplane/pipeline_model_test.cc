@@ -141,7 +141,7 @@ TEST(PipelineModel, AllocatesNothingOnThePath) {
     out->clear();
     pipeline->process(batch, now, *table, *out);
     out->clear();
-    pipeline->maintain(now += 700, *table, *out);
+    (void)pipeline->maintain(now += 700, *table, *out);
   }
   EXPECT_EQ(allocations, before);
   EXPECT_GT(counters.worker.flows_new.get(), 100U);

@@ -30,6 +30,7 @@ class FakePath {
   std::int64_t egress = -1;  ///< -1: any
   std::uint32_t processed = 0;
   std::uint32_t maintained = 0;
+  bool behind = false;  ///< what maintain() answers
 
   void process(std::span<Packet> packets, TickMs, const FakeTable&, BatchOut& out) noexcept {
     ASSERT_LE(packets.size(), kBatchMax);
@@ -46,9 +47,10 @@ class FakePath {
     }
     if (pick(4) == 0) release(out);
   }
-  void maintain(TickMs, const FakeTable&, BatchOut& out) noexcept {
+  bool maintain(TickMs, const FakeTable&, BatchOut& out) noexcept {
     ++maintained;
     if (pick(8) == 0) release(out);
+    return behind;
   }
   [[nodiscard]] std::uint32_t held() const noexcept {
     return static_cast<std::uint32_t>(held_.size());
@@ -328,18 +330,42 @@ TEST(Worker, StarvedFillIsCountedAndNotFatal) {
   EXPECT_GT(bench.counters.worker.fill_starved.get(), 0U);
 }
 
-TEST(Worker, MakesUpForAgeingTurnsMissedInASleep) {
+TEST(Worker, AgesOnceAMillisecondAndSleepsShortWhileBucketsAreOverdue) {
   Bench bench({});
   bench.step();
   EXPECT_EQ(bench.path.maintained, 1U);
   bench.step();
   EXPECT_EQ(bench.path.maintained, 1U);
+  EXPECT_EQ(bench.worker.idle_ms(), kIdleMs);
   bench.now += 50;
+  bench.path.behind = true;
   bench.step();
-  EXPECT_EQ(bench.path.maintained, 51U);
-  bench.now += 100'000;
+  EXPECT_EQ(bench.path.maintained, 2U);
+  EXPECT_EQ(bench.worker.idle_ms(), 1U);
+  bench.now += 1;
+  bench.path.behind = false;
   bench.step();
-  EXPECT_EQ(bench.path.maintained, 51U + kMaintainMax);
+  EXPECT_EQ(bench.path.maintained, 3U);
+  EXPECT_EQ(bench.worker.idle_ms(), kIdleMs);
+}
+
+// A port that drains a few packets at a time is never quite full, and must not slow down the other.
+TEST(Worker, PortThatDrainsSlowlyHoldsUpTheOthersForABoundedTimeOnly) {
+  Bench bench({.ports = 2});
+  bench.step();
+  bench.kernel.set_slow(1, 2);
+  for (int ms = 0; ms < 100; ++ms) {  // packets leave by either port
+    for (int i = 0; i < 32; ++i) (void)bench.arrive(0);
+    bench.step();
+    for (std::uint32_t port = 0; port < 2; ++port) bench.kernel.finish(port, 64);
+    ++bench.now;
+  }
+  EXPECT_EQ(bench.counters.worker.tx_stalls.get(), 1U);
+  EXPECT_GT(bench.counters.worker.rx_packets.get(), 2400U) << "of 3200; 2 a step would be 200";
+  EXPECT_GT(bench.sent.size(), 1200U);
+  EXPECT_GT(bench.drops(DropReason::TxRingFull), 0U);
+  bench.kernel.set_slow(1, FakeKernel::kSentAtOnce);
+  bench.settle();
 }
 
 TEST(Worker, HeldPacketsAreGivenBackAtTheEnd) {

@@ -38,7 +38,7 @@ struct PassPath {
       sent.port = static_cast<PortIndex>((raw(packet.port) + 1) % ports);
     }
   }
-  void maintain(TickMs, const Table&, BatchOut&) noexcept {}
+  bool maintain(TickMs, const Table&, BatchOut&) noexcept { return false; }
   [[nodiscard]] std::uint32_t held() const noexcept { return 0; }
   void release_held(BatchOut&) noexcept {}
 };
