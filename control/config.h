@@ -63,7 +63,7 @@ struct Config {
 };
 
 /// The keys of [control], [dataplane] and [[port]] that differ and cannot change while lbd runs
-/// (all but log_level and decrement_ttl), with both values: "dataplane.batch (64 -> 32)". Empty:
+/// (all but log_level and decrement_ttl), with both values: "dataplane.batch (256 -> 32)". Empty:
 /// none.
 [[nodiscard]] std::vector<std::string> restart_only_changes(const Config& running,
                                                             const Config& next);

@@ -271,7 +271,7 @@ TEST(Config, RestartOnlyChangesAreNamed) {
       "[dataplane]\nbatch = 32\ndecrement_ttl = false\n[[port]]\ninterface = \"eth1\"\n", "b");
   ASSERT_TRUE(running && next);
   EXPECT_THAT(restart_only_changes(*running, *next),
-              testing::ElementsAre("dataplane.batch (64 -> 32)", "port (eth0 -> eth1)"));
+              testing::ElementsAre("dataplane.batch (256 -> 32)", "port (eth0 -> eth1)"));
   EXPECT_TRUE(restart_only_changes(*running, *running).empty());
 }
 
