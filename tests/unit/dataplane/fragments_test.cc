@@ -102,17 +102,20 @@ TEST(FragmentTable, GivesReadersWholeEntriesOnly) {
     }
   });
   std::uint64_t found = 0;
-  for (std::uint32_t i = 0; i < 200'000; ++i) {
+  std::uint64_t wrong = 0;
+  // On a busy machine the writer may start late: go on, within a bound, until it was seen at work.
+  for (std::uint32_t i = 0; i < 200'000 || (found < 1'000 && i < 500'000'000); ++i) {
     auto got = table.read(key(i % 32), 100);
     if (!got) continue;
     ++found;
-    ASSERT_EQ(*got, target(i % 32 + 1));
+    wrong += *got != target(i % 32 + 1);
   }
   stop = true;
   writer.join();
   table.put(key(3), target(4), 100);
   EXPECT_EQ(table.read(key(3), 100), target(4));
   EXPECT_GT(found, 0U);
+  EXPECT_EQ(wrong, 0U);
 }
 
 TEST(HeldFragments, KeepsTheOrderAndItsBound) {
