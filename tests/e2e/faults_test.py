@@ -123,6 +123,20 @@ def deleted_interface_ends_in_words_not_in_a_crash(bed):
         expect(cpu_seconds(lbd.process.pid) - busy < 0.5, "it does not spin")
 
 
+@test(("two-arm", (), 1))
+def interface_that_is_made_again_ends_lbd_so_that_it_is_started_again(bed):
+    port = bed.ports()[-1]
+    lbd = serving(bed).start()
+    bed.sh("dir", "ip", "link", "del", "dev", port)
+    wait_for("lbd to see that it is gone", 5, lambda: not port_of(lbd, port)["up"])
+    bed.sh("dir", "ip", "link", "add", "name", port, "type", "veth", "peer", "name", port + "-peer")
+    wait_for("lbd to end", 10, lambda: lbd.process.poll() is not None)
+    expect(lbd.process.returncode == 1, "the status that a service manager starts again after, not",
+           lbd.process.returncode)
+    expect(port in lbd.log().splitlines()[-1] or f"{port} was made again" in lbd.log(), lbd.log())
+    expect(bed.vip not in bed.sh("dir", "ip", "addr").stdout, "the VIP is off")
+
+
 def cpu_seconds(pid):
     fields = open(f"/proc/{pid}/stat").read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

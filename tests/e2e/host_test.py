@@ -4,7 +4,7 @@ import json
 import signal
 
 import bed as testbed
-from harness import expect, serving, test
+from harness import Lbd, expect, serving, test
 
 LBCTL = testbed.BUILD / "control/lbctl"
 # Addresses of the LAN that the topology does not use; on a real server they are what a VIP is.
@@ -92,3 +92,26 @@ def reset_removes_what_a_killed_lbd_left_and_nothing_else(bed):
     reset_after_a_kill(bed)
     left = bed.sh("dir", "ip", "-o", "address", "show").stdout.splitlines()
     expect([line.split()[3] for line in left] == [line.split()[3] for line in others], left)
+
+
+@test(("two-arm", (), 1))
+def reset_leaves_the_interfaces_of_two_living_lbds_alone(bed):
+    inside, outside = bed.ports()
+    client = bed.vars["TB_CLIENT_IP"]
+    other = Lbd(bed, bed.config(f'''[[service]]
+address = "{FREE_V4}:80/tcp"
+[[service.real_server]]
+address = "{client}"
+state = "up"
+''', ports=[inside]).replace("lbd.sock", "other.sock").replace("state.json", "other.json"), name="other")
+    config = bed.config(bed.web(), ports=[outside])
+    with Lbd(bed, config) as lbd, other:
+        before = bed.sh("dir", "ip", "-o", "address", "show").stdout
+        done = bed.sh("dir", LBCTL, "--socket", bed.run / "none.sock", "reset", check=False)
+        expect(inside in done.stdout + done.stderr and outside in done.stdout + done.stderr, "both named:", done)
+        expect(bed.sh("dir", "ip", "-o", "address", "show").stdout == before, "no address is gone")
+        for one in (lbd, other):
+            ports = one.api("GET", "/v1/ports")[1]["ports"]
+            expect(all(p["up"] and p["xdp_mode"] for p in ports), ports)
+        for device in (inside, outside):
+            expect("xdp" in bed.sh("dir", "ip", "link", "show", "dev", device).stdout, "the program is on", device)

@@ -156,6 +156,27 @@ def icmp_error_reaches_the_rs_of_the_flow_it_quotes(bed):
         expect(not others, "only there, but also at", others)
 
 
+@test(("ipv6", (), 1), ("ipv6", (), 2))
+def packet_too_big_reaches_the_rs_of_the_flow_it_quotes(bed):
+    with serving(bed), sniff(bed, "rs1") as rs1, sniff(bed, "rs2") as rs2, sniff(bed, "rs3") as rs3:
+        connection = bed.connect(80)
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        name = connection.recv(4096).rpartition(b"\r\n")[2].decode().strip()
+        me, port = bed.vars["TB_CLIENT_IP"], connection.getsockname()[1]
+        quoted = struct.pack("!IHBB", 6 << 28, 1400, 6, 63) + socket.inet_pton(socket.AF_INET6, bed.vip)
+        quoted += socket.inet_pton(socket.AF_INET6, me) + struct.pack("!HHI", 80, port, 1)
+        with bed.inside("client"):
+            out = socket.socket(socket.AF_INET6, socket.SOCK_RAW, socket.IPPROTO_ICMPV6)
+        out.sendto(struct.pack("!BBHI", 2, 0, 0, 1280) + quoted, (bed.vip, 0))  # the kernel fills in the checksum
+
+        def is_error(frame):
+            return frame[12:14] == b"\x86\xdd" and frame[ETH + 6] == 58 and frame[ETH + 40] == 2
+        servers = {"rs1": rs1, "rs2": rs2, "rs3": rs3}
+        servers[name].await_frame(f"the ICMPv6 error at {name}", is_error)
+        others = [n for n, s in servers.items() if n != name and any(map(is_error, s.frames))]
+        expect(not others, "only there, but also at", others)
+
+
 @test()
 def icmp_error_that_quotes_nothing_of_ours_is_dropped(bed):
     with serving(bed) as lbd:
