@@ -26,7 +26,8 @@
 
 /*
  * Why a packet was dropped: X(enumerator, name in metrics and JSON, help).
- * The same list counts in the XDP program (per CPU) and in each worker.
+ * The same list counts in the XDP program (per CPU) and in each worker; the last three (Rx...) are
+ * what the kernel's AF_XDP sockets count.
  */
 #define LB_DROP_REASONS(X)                                                                         \
 	X(Truncated, "truncated", "the packet ends before its headers do")                         \
@@ -44,11 +45,15 @@
 	X(FragmentFull, "fragment_full", "the buffer of early fragments is full")                  \
 	X(FragmentTimeout, "fragment_timeout", "the first fragment did not come in time")          \
 	X(IcmpUnknown, "icmp_unknown", "an ICMP error that quotes no balanced packet")             \
-	X(TooLarge, "too_large", "larger than the egress port's MTU or a UMEM chunk")              \
+	X(TooLarge, "too_large", "larger than the egress port's MTU")                              \
 	X(NoSocket, "no_socket", "no AF_XDP socket is bound to the queue")                         \
 	X(NoHeadroom, "no_headroom", "no room in the frame for a VLAN tag")                        \
 	X(TxRingFull, "tx_ring_full", "the TX ring of the egress port is full")                    \
-	X(TxLinkDown, "tx_link_down", "the egress port is down or gone")
+	X(TxLinkDown, "tx_link_down", "the egress port is down or gone")                           \
+	X(RxTooLarge, "rx_too_large",                                                              \
+	  "larger than a UMEM chunk: lower the port's MTU or set frame_bytes = 4096")              \
+	X(RxRingFull, "rx_ring_full", "the RX ring was full: the worker does not keep up")         \
+	X(RxNoFrame, "rx_no_frame", "the FILL ring was empty: the worker does not keep up")
 
 enum lb_drop_reason {
 #define LB_ENUMERATOR(name, text, help) LB_DROP_##name,

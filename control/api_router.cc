@@ -273,7 +273,8 @@ Result<ApiResponse> ApiRouter::get_neighbours(const Call&) {
 }
 
 Result<ApiResponse> ApiRouter::get_drops(const Call&) {
-  return json(drops_json(controller_.dataplane().ports(), controller_.stats()));
+  const Dataplane& dataplane = controller_.dataplane();
+  return json(drops_json(dataplane.ports(), dataplane.workers(), controller_.stats()));
 }
 
 Result<ApiResponse> ApiRouter::get_bpf(const Call&) {

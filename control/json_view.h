@@ -60,7 +60,8 @@ struct FlowRow {
 [[nodiscard]] std::string ports_json(std::span<const PortInfo> ports);
 [[nodiscard]] std::string workers_json(std::span<const WorkerInfo> workers);
 [[nodiscard]] std::string neighbours_json(std::span<const NeighbourInfo> neighbours);
-[[nodiscard]] std::string drops_json(std::span<const PortInfo> ports, const Stats& stats);
+[[nodiscard]] std::string drops_json(std::span<const PortInfo> ports,
+                                     std::span<const WorkerInfo> workers, const Stats& stats);
 [[nodiscard]] std::string bpf_json(std::span<const BpfObjectInfo> objects);
 [[nodiscard]] std::string stats_json(const ViewInput& view, std::span<const WorkerInfo> workers,
                                      std::span<const PortInfo> ports, std::uint64_t time_ns);

@@ -38,22 +38,41 @@ json::object flow_object(const Registry& registry, const FlowRow& row) {
   return out;
 }
 
+/// struct xdp_statistics, in its order.
+struct SocketField {
+  const char* name;
+  std::uint64_t SocketStats::* member;
+};
+constexpr std::array<SocketField, 6> kSocketFields = {{
+    {"rx_dropped", &SocketStats::rx_dropped},
+    {"rx_invalid_descs", &SocketStats::rx_invalid_descs},
+    {"tx_invalid_descs", &SocketStats::tx_invalid_descs},
+    {"rx_ring_full", &SocketStats::rx_ring_full},
+    {"rx_fill_ring_empty_descs", &SocketStats::rx_fill_ring_empty_descs},
+    {"tx_ring_empty_descs", &SocketStats::tx_ring_empty_descs},
+}};
+
+json::object rings_object(const SocketStats& socket) {
+  auto one = [](const SocketStats::Ring& ring) {
+    return json::object{{"level", ring.level}, {"size", ring.size}};
+  };
+  return json::object{{"rx", one(socket.rx)},
+                      {"tx", one(socket.tx)},
+                      {"fill", one(socket.fill)},
+                      {"completion", one(socket.completion)}};
+}
+
 json::object socket_object(const SocketStats& socket) {
   json::object out;
   out["interface"] = json_text(socket.interface);
-  out["rx_dropped"] = socket.rx_dropped;
-  out["rx_invalid_descs"] = socket.rx_invalid_descs;
-  out["tx_invalid_descs"] = socket.tx_invalid_descs;
-  out["rx_ring_full"] = socket.rx_ring_full;
-  out["rx_fill_ring_empty_descs"] = socket.rx_fill_ring_empty_descs;
-  out["tx_ring_empty_descs"] = socket.tx_ring_empty_descs;
-  out["fill_level"] = socket.fill_level;
+  for (const SocketField& field : kSocketFields) out[field.name] = socket.*field.member;
+  out["rings"] = rings_object(socket);
   return out;
 }
 
-std::uint64_t rx_ring_full(const WorkerInfo& worker) {
+std::uint64_t socket_drops(const WorkerInfo& worker, DropReason reason) {
   std::uint64_t sum = 0;
-  for (const SocketStats& socket : worker.sockets) sum += socket.rx_ring_full;
+  for (const SocketStats& socket : worker.sockets) sum += socket.drops(reason);
   return sum;
 }
 
@@ -72,12 +91,21 @@ std::uint64_t xdp_drops(std::span<const PortInfo> ports, std::size_t reason) {
   return sum;
 }
 
-/// Sums of worker counters, by field and by reason.
+/// Sums of worker counters and of their sockets' statistics, by field and by reason.
 struct WorkerSums {
   std::array<std::uint64_t, kWorkerFields> fields{};
   std::array<std::uint64_t, kDropReasons> drops{};
-  std::uint64_t ring_full = 0;
+  std::array<std::uint64_t, kSocketFields.size()> sockets{};
 
+  void add(const WorkerInfo& worker) {
+    for (const SocketStats& socket : worker.sockets) {
+      for (std::size_t i = 0; i < sockets.size(); ++i)
+        sockets[i] += socket.*kSocketFields[i].member;
+    }
+    for (std::size_t i = 0; i < kDropReasons; ++i) {
+      drops[i] += socket_drops(worker, static_cast<DropReason>(i));
+    }
+  }
   void add(const WorkerCounters& counters) {
     for (std::size_t i = 0; i < kWorkerFields; ++i) {
       fields[i] += (counters.*kWorkerCounterFields[i].member).get();
@@ -90,7 +118,7 @@ struct WorkerSums {
       auto name = kWorkerCounterFields[i].name;
       out[json::string_view(name.data(), name.size())] = fields[i];
     }
-    out["rx_ring_full"] = ring_full;
+    for (std::size_t i = 0; i < sockets.size(); ++i) out[kSocketFields[i].name] = sockets[i];
     out["drops"] = drops_object(drops);
     return out;
   }
@@ -202,18 +230,22 @@ std::string workers_json(std::span<const WorkerInfo> workers) {
   return json::serialize(out);
 }
 
-std::string drops_json(std::span<const PortInfo> ports, const Stats& stats) {
+std::string drops_json(std::span<const PortInfo> ports, std::span<const WorkerInfo> workers,
+                       const Stats& stats) {
   json::array rows;
   for (std::size_t i = 0; i < kDropReasons; ++i) {
     auto reason = static_cast<DropReason>(i);
     std::uint64_t in_xdp = xdp_drops(ports, i);
     std::uint64_t in_workers = stats.drops(reason);
+    std::uint64_t in_sockets = 0;
+    for (const WorkerInfo& worker : workers) in_sockets += socket_drops(worker, reason);
     json::object row;
     row["reason"] = json_text(drop_reason_name(reason));
     row["help"] = json_text(drop_reason_help(reason));
     row["xdp"] = in_xdp;
+    row["sockets"] = in_sockets;
     row["workers"] = in_workers;
-    row["total"] = in_xdp + in_workers;
+    row["total"] = in_xdp + in_sockets + in_workers;
     rows.push_back(std::move(row));
   }
   json::object out;
@@ -251,9 +283,11 @@ std::string stats_json(const ViewInput& view, std::span<const WorkerInfo> worker
   for (std::size_t i = 0; i < counters.size(); ++i) {
     WorkerSums one;
     one.add(counters[i]->worker);
-    one.ring_full = i < workers.size() ? rx_ring_full(workers[i]) : 0;
     total.add(counters[i]->worker);
-    total.ring_full += one.ring_full;
+    if (i < workers.size()) {
+      one.add(workers[i]);
+      total.add(workers[i]);
+    }
     json::object row = one.to_object();
     row["worker"] = i;
     rows.push_back(std::move(row));

@@ -72,7 +72,31 @@ struct SocketStats {
   std::string interface;
   std::uint64_t rx_dropped = 0, rx_invalid_descs = 0, tx_invalid_descs = 0;
   std::uint64_t rx_ring_full = 0, rx_fill_ring_empty_descs = 0, tx_ring_empty_descs = 0;
-  std::uint32_t fill_level = 0;  ///< frames in the FILL ring now
+  bool zero_copy = false;
+  /// Entries in a ring now, and its size.
+  struct Ring {
+    std::uint32_t level = 0, size = 0;
+  };
+  Ring rx, tx, fill, completion;
+  std::uint64_t tx_refused = 0;  ///< kicks answered by an error that we do not expect ...
+  int tx_error = 0;              ///< ... and the last such errno; 0: none
+
+  /// Packets for us that the kernel dropped at this socket.
+  [[nodiscard]] std::uint64_t drops(DropReason reason) const noexcept {
+    // In copy mode a packet that finds FILL empty is counted twice, rx_dropped being the second; in
+    // zero-copy mode FILL is the driver's to ask, and an empty one costs no packet by itself.
+    std::uint64_t no_frame = zero_copy ? 0 : rx_fill_ring_empty_descs;
+    switch (reason) {
+      case DropReason::RxTooLarge:
+        return rx_dropped > no_frame ? rx_dropped - no_frame : 0;
+      case DropReason::RxRingFull:
+        return rx_ring_full;
+      case DropReason::RxNoFrame:
+        return no_frame;
+      default:
+        return 0;
+    }
+  }
 };
 
 struct WorkerInfo {

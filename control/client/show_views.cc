@@ -99,12 +99,17 @@ std::string queues_of(JsonView port) {
 }
 
 std::string drops_table(JsonView answer, const Style& style, bool all) {
-  Table table(
-      {{"REASON"}, {"XDP", kRight}, {"WORKERS", kRight}, {"TOTAL", kRight}, {"WHAT IT MEANS"}});
+  Table table({{"REASON"},
+               {"XDP", kRight},
+               {"SOCKETS", kRight},
+               {"WORKERS", kRight},
+               {"TOTAL", kRight},
+               {"WHAT IT MEANS"}});
   for (auto drop : answer.items("drops")) {
     if (!all && drop.number("total") == 0) continue;
     table.row({drop.text("reason"),
                count(drop, "xdp", style),
+               count(drop, "sockets", style),
                count(drop, "workers", style),
                {count(drop, "total", style), drop.number("total") > 0 ? Tone::Warn : Tone::Dim},
                drop.text("help")});
@@ -224,6 +229,12 @@ std::string ports_view(JsonView answer, const Style& style) {
   return table_or(table, "no ports", style) + reasons;
 }
 
+/// "96/2048": entries in a ring of a socket, and its size.
+std::string ring_of(JsonView socket, std::string_view name) {
+  auto ring = socket.at("rings").at(name);
+  return ring.has("size") ? ring.text("level") + "/" + ring.text("size") : "";
+}
+
 /// An idle worker takes a step every 100 ms.
 constexpr int kWorkerHangsMs = 1000;
 
@@ -237,7 +248,10 @@ std::string workers_view(JsonView answer, const Style& style) {
                {"FLOWS IPV4", kRight},
                {"FLOWS IPV6", kRight},
                {"PORT"},
+               {"RX", kRight},
+               {"TX", kRight},
                {"FILL", kRight},
+               {"COMPLETION", kRight},
                {"RX RING FULL", kRight},
                {"FILL EMPTY", kRight},
                {"RX DROPPED", kRight},
@@ -259,7 +273,10 @@ std::string workers_view(JsonView answer, const Style& style) {
                  count(worker, "flows4", style),
                  count(worker, "flows6", style),
                  socket.text("interface"),
-                 count(socket, "fill_level", style),
+                 ring_of(socket, "rx"),
+                 ring_of(socket, "tx"),
+                 ring_of(socket, "fill"),
+                 ring_of(socket, "completion"),
                  {count(socket, "rx_ring_full", style), full > 0 ? Tone::Warn : Tone::Plain},
                  count(socket, "rx_fill_ring_empty_descs", style),
                  count(socket, "rx_dropped", style),

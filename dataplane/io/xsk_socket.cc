@@ -55,16 +55,19 @@ std::unexpected<Error> socket_error(int error, const XskOptions& options) {
   }
 }
 
-void add_statistics(int fd, SocketStats& sum) {
+xdp_statistics statistics_of(int fd) {
   xdp_statistics values{};
   socklen_t bytes = sizeof values;
-  if (fd < 0 || getsockopt(fd, SOL_XDP, XDP_STATISTICS, &values, &bytes) != 0) return;
-  sum.rx_dropped += values.rx_dropped;
-  sum.rx_invalid_descs += values.rx_invalid_descs;
-  sum.tx_invalid_descs += values.tx_invalid_descs;
-  sum.rx_ring_full += values.rx_ring_full;
-  sum.rx_fill_ring_empty_descs += values.rx_fill_ring_empty_descs;
-  sum.tx_ring_empty_descs += values.tx_ring_empty_descs;
+  if (getsockopt(fd, SOL_XDP, XDP_STATISTICS, &values, &bytes) != 0) return {};
+  return values;
+}
+
+/// How full a ring is, whichever side we are; both indices are shared with the kernel.
+template <class Ring>
+SocketStats::Ring level_of(const Ring& ring) {
+  return {.level = __atomic_load_n(ring.producer, __ATOMIC_RELAXED) -
+                   __atomic_load_n(ring.consumer, __ATOMIC_RELAXED),
+          .size = ring.size};
 }
 
 }  // namespace
@@ -193,10 +196,20 @@ void XskSocket::fill_from(FramePool& pool) noexcept {
 SocketStats XskSocket::stats() const {
   SocketStats sum;
   sum.interface = options_.interface;
-  add_statistics(fd(), sum);
-  if (tx_socket_) add_statistics(tx_fd_, sum);
-  sum.fill_level = __atomic_load_n(fill_.producer, __ATOMIC_RELAXED) -
-                   __atomic_load_n(fill_.consumer, __ATOMIC_RELAXED);
+  sum.zero_copy = zero_copy_;
+  const xdp_statistics rx = statistics_of(fd());
+  sum.rx_dropped = rx.rx_dropped;
+  sum.rx_invalid_descs = rx.rx_invalid_descs;
+  sum.rx_ring_full = rx.rx_ring_full;
+  sum.rx_fill_ring_empty_descs = rx.rx_fill_ring_empty_descs;
+  // The transmitting socket shares FILL: what it says of receiving is said already.
+  const xdp_statistics tx = tx_socket_ ? statistics_of(tx_fd_) : rx;
+  sum.tx_invalid_descs = tx.tx_invalid_descs;
+  sum.tx_ring_empty_descs = tx.tx_ring_empty_descs;
+  sum.rx = level_of(rx_);
+  sum.tx = level_of(tx_);
+  sum.fill = level_of(fill_);
+  sum.completion = level_of(completion_);
   return sum;
 }
 

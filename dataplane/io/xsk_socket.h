@@ -53,7 +53,7 @@ class XskSocket {
   /// The receiving socket: for the XSKMAP, for poll, for statistics.
   [[nodiscard]] int fd() const noexcept { return rx_socket_.get(); }
   [[nodiscard]] bool zero_copy() const noexcept { return zero_copy_; }
-  /// Any thread. The transmitting half's counters are added.
+  /// Any thread. Of both sockets: receiving and transmitting.
   [[nodiscard]] SocketStats stats() const;
 
   // The worker's thread only; what they mean is said at Worker (dataplane/worker.h).

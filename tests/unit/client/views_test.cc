@@ -88,8 +88,9 @@ TEST(Views, FlowsTellWhenThereAreMore) {
 TEST(Views, WorkersTellWhenTheyTookTheirLastStep) {
   auto answer = doc(R"({"workers":[{"worker":0,"cpu":2,"idle":"poll","last_step_ms":1500,
     "hugepages":true,"generation":7,"frames":8192,"frames_free":96,
-    "sockets":[{"interface":"eth0"}]}]})");
+    "sockets":[{"interface":"eth0","rings":{"rx":{"level":5,"size":2048}}}]}]})");
   auto text = workers_view(answer.root(), {});
+  EXPECT_THAT(text, HasSubstr("5/2048"));
   EXPECT_THAT(text, HasSubstr("LAST STEP"));
   EXPECT_THAT(text, HasSubstr("1500 ms"));
 }

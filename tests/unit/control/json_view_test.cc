@@ -100,8 +100,34 @@ TEST_F(JsonViewTest, StatsAddUpWorkersSinceTheOwnerCame) {
   EXPECT_EQ(all.at("total").at("rx_ring_full").to_number<int>(), 9);
   EXPECT_EQ(all.at("total").at("drops").at("no_backend").to_number<int>(), 5);
   EXPECT_EQ(all.at("workers").at(1).at("drops").at("no_backend").to_number<int>(), 1);
-  auto drops = parse(drops_json(dataplane_.ports(), stats_));
+  auto drops = parse(drops_json(dataplane_.ports(), dataplane_.workers(), stats_));
   EXPECT_EQ(drops.at("drops").as_array().size(), kDropReasons);
+}
+
+TEST_F(JsonViewTest, DropsAtTheSocketsAreDropsWithAReason) {
+  SocketStats& copy = dataplane_.worker_infos[0].sockets[0];
+  copy.rx_dropped = 7;
+  copy.rx_fill_ring_empty_descs = 4;  // of the seven
+  SocketStats& zero_copy = dataplane_.worker_infos[1].sockets[0];
+  zero_copy.zero_copy = true;
+  zero_copy.rx_dropped = 10;
+  zero_copy.rx_fill_ring_empty_descs = 100;  // the driver asked in vain
+  zero_copy.tx_invalid_descs = 2;
+  zero_copy.tx = {.level = 3, .size = 64};
+  auto row = [&](DropReason reason) {
+    auto all = parse(drops_json(dataplane_.ports(), dataplane_.workers(), stats_));
+    return all.at("drops").at(static_cast<std::size_t>(reason));
+  };
+  EXPECT_EQ(row(DropReason::RxTooLarge).at("sockets").to_number<int>(), 13);
+  EXPECT_EQ(row(DropReason::RxTooLarge).at("total").to_number<int>(), 13);
+  EXPECT_NE(text(row(DropReason::RxTooLarge).at("help")).find("frame_bytes"), std::string::npos);
+  EXPECT_EQ(row(DropReason::RxNoFrame).at("total").to_number<int>(), 4);
+  auto total = parse(stats_json(view(), dataplane_.workers(), dataplane_.ports(), 77)).at("total");
+  EXPECT_EQ(total.at("rx_fill_ring_empty_descs").to_number<int>(), 104);
+  EXPECT_EQ(total.at("tx_invalid_descs").to_number<int>(), 2);
+  EXPECT_EQ(total.at("drops").at("rx_too_large").to_number<int>(), 13);
+  auto socket = parse(workers_json(dataplane_.workers())).at("workers").at(1).at("sockets").at(0);
+  EXPECT_EQ(socket.at("rings").at("tx").at("level").to_number<int>(), 3);
 }
 
 TEST_F(JsonViewTest, ANewOwnerOfASlotStartsAtZero) {
