@@ -2,6 +2,7 @@
 // The answers about flows, ports, workers, drops, BPF objects and counters.
 #include <boost/json.hpp>
 #include <numeric>
+#include <system_error>
 #include <utility>
 
 #include "control/json_settings.h"
@@ -67,6 +68,11 @@ json::object socket_object(const SocketStats& socket) {
   out["interface"] = json_text(socket.interface);
   for (const SocketField& field : kSocketFields) out[field.name] = socket.*field.member;
   out["rings"] = rings_object(socket);
+  out["tx_refused"] = socket.tx_refused;
+  out["tx_error"] = "";
+  if (socket.tx_error != 0) {
+    out["tx_error"] = json_text(std::generic_category().message(socket.tx_error));
+  }
   return out;
 }
 

@@ -256,6 +256,7 @@ std::string workers_view(JsonView answer, const Style& style) {
                {"FILL EMPTY", kRight},
                {"RX DROPPED", kRight},
                {"INVALID", kRight}});
+  std::string refusals;
   for (auto worker : answer.items("workers")) {
     auto frames = fmt::format("{}/{}", worker.text("frames_free", "?"), worker.text("frames", "?"));
     auto cpu = worker.text("cpu");
@@ -281,9 +282,14 @@ std::string workers_view(JsonView answer, const Style& style) {
                  count(socket, "rx_fill_ring_empty_descs", style),
                  count(socket, "rx_dropped", style),
                  {format_count(invalid, style.human), invalid > 0 ? Tone::Bad : Tone::Plain}});
+      if (auto error = printable(socket.text("tx_error")); !error.empty()) {
+        refusals += fmt::format(
+            "worker {}, {}: the kernel refused to send {} times, the last: {}\n",
+            worker.text("worker"), socket.text("interface"), socket.number("tx_refused"), error);
+      }
     }
   }
-  return table_or(table, "no workers", style);
+  return table_or(table, "no workers", style) + refusals;
 }
 
 std::string neighbours_view(JsonView answer, const Style& style) {

@@ -63,6 +63,7 @@ class Engine final : public Dataplane {
     std::unique_ptr<Pipeline> path;
     std::unique_ptr<Worker<XskEnds>> worker;
     std::unique_ptr<WorkerThread> thread;
+    std::array<int, kPortsMax> tx_errors{};  ///< by port: the last one that was logged
   };
 
   Engine(const DataplaneConfig& config, std::size_t workers)
@@ -78,6 +79,7 @@ class Engine final : public Dataplane {
   [[nodiscard]] Status make_thread(WorkerIndex index, Unit& unit);
   [[nodiscard]] Status enter_sockets();
 
+  void follow_tx_errors(std::size_t index);
   void wake_all() noexcept;
 
   DataplaneConfig config_;

@@ -2,8 +2,11 @@
 // Engine: what control asks of it while it runs.
 #include <fmt/format.h>
 
+#include <system_error>
 #include <tuple>
+#include <utility>
 
+#include "dataplane/base/log.h"
 #include "dataplane/io/engine.h"
 
 namespace lb {
@@ -61,6 +64,21 @@ void Engine::link_changed(PortIndex port, std::optional<bool> up) {
 void Engine::watch() {
   for (std::size_t i = 0; i < ports_.size(); ++i) {
     if (links_[i].load(std::memory_order_relaxed) != LinkState::Gone) ports_[i]->follow_queues();
+  }
+  for (std::size_t i = 0; i < units_.size(); ++i) follow_tx_errors(i);
+}
+
+/// Logs an answer to a kick that nothing we know of gives, once for each errno.
+void Engine::follow_tx_errors(std::size_t index) {
+  Unit& unit = *units_[index];
+  for (std::uint32_t port = 0; port < unit.ends->ports(); ++port) {
+    const SocketStats stats = unit.ends->socket(port).stats();
+    if (stats.tx_error == std::exchange(unit.tx_errors[port], stats.tx_error)) continue;
+    spdlog::error(
+        "port {}: the kernel refuses to send for worker {}: {} (errno {}, {} times); it is tried "
+        "again and again, packets that leave there are dropped meanwhile (tx_link_down)",
+        stats.interface, index, std::generic_category().message(stats.tx_error), stats.tx_error,
+        stats.tx_refused);
   }
 }
 

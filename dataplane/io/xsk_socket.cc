@@ -93,6 +93,10 @@ Kick kick_answer(int error, bool zero_copy) noexcept {
   }
 }
 
+bool unexpected_kick_error(int error) noexcept {
+  return kick_answer(error, true) == Kick::Down && error != ENETDOWN && error != ENXIO;
+}
+
 Result<std::unique_ptr<XskSocket>> XskSocket::open(const XskOptions& options, Umem& umem,
                                                    FramePool& pool) {
   std::unique_ptr<XskSocket> xsk(new XskSocket(options));
@@ -210,6 +214,8 @@ SocketStats XskSocket::stats() const {
   sum.tx = level_of(tx_);
   sum.fill = level_of(fill_);
   sum.completion = level_of(completion_);
+  sum.tx_refused = tx_refused_.get();
+  sum.tx_error = tx_error_.load(std::memory_order_relaxed);
   return sum;
 }
 
@@ -221,7 +227,12 @@ void XskSocket::wake_fill() noexcept {
 
 Kick XskSocket::kick() noexcept {
   if (sendto(tx_fd_, nullptr, 0, MSG_DONTWAIT, nullptr, 0) < 0) {
-    return kick_answer(errno, zero_copy_);
+    const int error = errno;
+    if (unexpected_kick_error(error)) [[unlikely]] {
+      tx_refused_.add();
+      tx_error_.store(error, std::memory_order_relaxed);
+    }
+    return kick_answer(error, zero_copy_);
   }
   return Kick::Done;
 }

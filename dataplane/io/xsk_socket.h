@@ -5,6 +5,7 @@
 // worker that owns it alone.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -38,6 +39,8 @@ struct XskOptions {
 /// but the loss of the device can mean; whatever else there is counts as a link that is down, which
 /// the worker tries again and again.
 [[nodiscard]] Kick kick_answer(int error, bool zero_copy) noexcept;
+/// Whether nothing that we know of answers so: worth a word to the operator.
+[[nodiscard]] bool unexpected_kick_error(int error) noexcept;
 
 class XskSocket {
  public:
@@ -126,6 +129,8 @@ class XskSocket {
   bool need_wakeup_ = true;
   bool busy_poll_ = false;
   // Cold:
+  Counter tx_refused_;            ///< unexpected answers ...
+  std::atomic<int> tx_error_{0};  ///< ... and the last of them
   XskOptions options_;
   Fd rx_socket_;
   Fd tx_socket_;  ///< none: rx_socket_ transmits

@@ -95,6 +95,15 @@ TEST(Views, WorkersTellWhenTheyTookTheirLastStep) {
   EXPECT_THAT(text, HasSubstr("1500 ms"));
 }
 
+TEST(Views, WorkersTellWhyTheKernelDoesNotSend) {
+  auto answer = doc(R"({"workers":[{"worker":3,"sockets":[{"interface":"eth0","tx_refused":9,
+    "tx_error":"Invalid argument"},{"interface":"eth1","tx_refused":0,"tx_error":""}]}]})");
+  auto text = workers_view(answer.root(), {});
+  EXPECT_THAT(text, HasSubstr("worker 3, eth0: the kernel refused to send 9 times, the last: "
+                              "Invalid argument\n"));
+  EXPECT_THAT(text, Not(HasSubstr("eth1:")));
+}
+
 TEST(Views, PortsGiveTheReasonsBelow) {
   auto answer = doc(R"({"ports":[{"interface":"eth0","up":false,"xdp_mode":"generic",
     "xdp_mode_reason":"the driver has no native XDP","copy_mode":"copy"}]})");

@@ -180,7 +180,11 @@ TEST_F(JsonViewTest, PortsWorkersAndTheRest) {
   EXPECT_EQ(text(ports.at("ports").at(1).at("problem")), "too many");
   dataplane_.worker_infos.at(1).last_step_ms = 1234;
   dataplane_.worker_infos.at(1).hugepages = true;
+  dataplane_.worker_infos.at(0).sockets.at(1).tx_error = EINVAL;
   auto workers = parse(workers_json(dataplane_.workers()));
+  auto sockets = workers.at("workers").at(0).at("sockets");
+  EXPECT_EQ(text(sockets.at(0).at("tx_error")), "");
+  EXPECT_EQ(text(sockets.at(1).at("tx_error")), "Invalid argument");
   EXPECT_EQ(workers.at("workers").at(1).at("last_step_ms").to_number<int>(), 1234);
   EXPECT_TRUE(workers.at("workers").at(1).at("hugepages").as_bool());
   EXPECT_EQ(workers.at("workers").at(1).at("sockets").as_array().size(), 2U);

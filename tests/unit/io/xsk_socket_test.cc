@@ -32,5 +32,14 @@ TEST(KickAnswer, LeavesThePortToBeProbedWhateverElseItIs) {
   }
 }
 
+TEST(KickAnswer, TellsWhatNobodyExpects) {
+  for (int error : {EAGAIN, EINTR, EBUSY, ENOBUFS, ENOMEM, ENODEV, ENXIO, ENETDOWN}) {
+    EXPECT_FALSE(unexpected_kick_error(error)) << error;
+  }
+  for (int error : {EINVAL, EOPNOTSUPP, EMSGSIZE, EFAULT, EIO, EPERM, 524}) {
+    EXPECT_TRUE(unexpected_kick_error(error)) << error;
+  }
+}
+
 }  // namespace
 }  // namespace lb
