@@ -92,6 +92,14 @@ LB_STATIC_ASSERT(sizeof(struct lb_vip_key) == 20, "no hole in lb_vip_key");
 #define LB_VIP_PASS_UNMATCHED (1u << 0) /* on the VIP entry: pass instead of drop */
 #define LB_VIP_ECHO_REPLY (1u << 1)	/* on the VIP entry: AF_XDP answers ICMP echo; else pass */
 
+/*
+ * On the VIP entry: unmatched packets pass and no service takes this protocol, so a later fragment,
+ * which has no ports, passes too: the first one has.
+ */
+#define LB_VIP_PASS_LATER_TCP (1u << 2)
+#define LB_VIP_PASS_LATER_UDP (1u << 3)
+#define LB_VIP_PASS_LATER_SCTP (1u << 4)
+
 struct lb_port_range {
 	__u16 first; /* host order, inclusive */
 	__u16 last;

@@ -158,6 +158,21 @@ static __always_inline int icmp(struct xdp_md *ctx, const struct packet *p,
 	return unmatched(ctx, vip);
 }
 
+/*
+ * A later fragment has no ports. It follows its first one to the kernel where no service can have
+ * taken that; an IPv6 one may carry further extension headers first: only the worker knows.
+ */
+static __always_inline int later_fragment(struct xdp_md *ctx, const struct packet *p,
+					  const struct lb_vip_value *vip)
+{
+	__u32 passes = p->proto == IPPROTO_TCP	  ? LB_VIP_PASS_LATER_TCP
+		       : p->proto == IPPROTO_UDP  ? LB_VIP_PASS_LATER_UDP
+		       : p->proto == IPPROTO_SCTP ? LB_VIP_PASS_LATER_SCTP
+						  : 0;
+
+	return vip->flags & passes ? pass(ctx) : redirect(ctx);
+}
+
 static __always_inline int transport(struct xdp_md *ctx, struct packet *p,
 				     const struct lb_vip_value *vip)
 {
@@ -166,13 +181,12 @@ static __always_inline int transport(struct xdp_md *ctx, struct packet *p,
 
 	if (p->proto == (v6 ? IPPROTO_ICMPV6 : IPPROTO_ICMP))
 		return icmp(ctx, p, vip);
-	/* An IPv6 fragment may carry further extension headers first: only the worker knows. */
 	if (v6 && p->later_fragment)
-		return redirect(ctx);
+		return later_fragment(ctx, p, vip);
 	if (p->proto != IPPROTO_TCP && p->proto != IPPROTO_UDP && p->proto != IPPROTO_SCTP)
 		return unmatched(ctx, vip);
 	if (p->later_fragment)
-		return redirect(ctx);
+		return later_fragment(ctx, p, vip);
 	if (p->l4_offset + sizeof(ports) > p->end ||
 	    bpf_xdp_load_bytes(ctx, p->l4_offset, ports, sizeof(ports)))
 		return drop(ctx, p->fragment ? LB_DROP_FragmentBad : LB_DROP_Truncated);

@@ -166,11 +166,34 @@ const VipPolicy* ServiceTable::vip(const IpAddr& address) const noexcept {
   return i == kNone ? nullptr : &vips_[i];
 }
 
+/// The flags of the protocols that no service of this VIP takes.
+std::uint32_t ServiceTable::pass_later(const IpAddr& vip) const noexcept {
+  std::uint32_t flags = LB_VIP_PASS_LATER_TCP | LB_VIP_PASS_LATER_UDP | LB_VIP_PASS_LATER_SCTP;
+  for (const Service& service : services_) {
+    if (service.address.vip != vip) continue;
+    switch (service.address.proto) {
+      case Proto::Tcp:
+        flags &= ~LB_VIP_PASS_LATER_TCP;
+        break;
+      case Proto::Udp:
+        flags &= ~LB_VIP_PASS_LATER_UDP;
+        break;
+      case Proto::Sctp:
+        flags &= ~LB_VIP_PASS_LATER_SCTP;
+        break;
+      case Proto::Icmp:
+      case Proto::Icmp6:
+        break;
+    }
+  }
+  return flags;
+}
+
 std::vector<ServiceTable::VipMapEntry> ServiceTable::vip_map_entries() const {
   std::vector<VipMapEntry> entries;
   for (const VipPolicy& vip : vips_) {
     VipMapEntry entry{vip_key(vip.address, 0, 0), {}};
-    if (vip.pass_unmatched) entry.value.flags |= LB_VIP_PASS_UNMATCHED;
+    if (vip.pass_unmatched) entry.value.flags |= LB_VIP_PASS_UNMATCHED | pass_later(vip.address);
     if (vip.echo_reply) entry.value.flags |= LB_VIP_ECHO_REPLY;
     entries.push_back(entry);
   }

@@ -68,6 +68,20 @@ TEST_F(XdpProgramRun, HandsFragmentsOver) {
   EXPECT_EQ(run(v6().fragment(1232, false).udp(1234, 53).payload(64)), "af_xdp");
 }
 
+TEST_F(XdpProgramRun, LaterFragmentsFollowTheirFirstOneToTheKernel) {
+  put(kPassVip, 0, 0, LB_VIP_PASS_UNMATCHED | LB_VIP_PASS_LATER_TCP | LB_VIP_PASS_LATER_UDP);
+  EXPECT_EQ(run(v4(kPassVip).udp(1234, 53).payload(64).fragment(0, true)), "pass");
+  EXPECT_EQ(run(v4(kPassVip).udp(1234, 53).payload(64).fragment(1480, false)), "pass");
+  EXPECT_EQ(run(v4(kPassVip).tcp(1234, 53, kSyn).payload(64).fragment(1480, true)), "pass");
+  EXPECT_EQ(run(v4(kPassVip).protocol(132, Bytes(64)).fragment(1480, false)), "af_xdp")
+      << "a service takes SCTP";
+  put(kVip6, 0, 0, LB_VIP_PASS_UNMATCHED | LB_VIP_PASS_LATER_SCTP);
+  EXPECT_EQ(run(v6().fragment(1232, false).protocol(132, Bytes(64))), "pass");
+  EXPECT_EQ(run(v6().fragment(1232, false).udp(1234, 54).payload(64)), "af_xdp");
+  EXPECT_EQ(run(v6().fragment(1232, false).ext(60).protocol(132, Bytes(64))), "af_xdp")
+      << "what follows the extension header lies in the first fragment";
+}
+
 TEST_F(XdpProgramRun, HandlesIcmp) {
   EXPECT_EQ(run(v4().echo_request(1, 1).payload(56)), "af_xdp");
   EXPECT_EQ(run(v4(kPassVip).echo_request(1, 1)), "pass") << "icmp_echo = pass";

@@ -190,7 +190,8 @@ TEST(ServiceTable, TellsTheXdpProgramWhatItTakes) {
   auto table = builder.build();
   auto entries = table->vip_map_entries();
   ASSERT_EQ(entries.size(), 5U);  // two VIPs, one exact port, two groups
-  EXPECT_EQ(entries[0].value.flags, LB_VIP_PASS_UNMATCHED | LB_VIP_ECHO_REPLY);
+  EXPECT_EQ(entries[0].value.flags, LB_VIP_PASS_UNMATCHED | LB_VIP_ECHO_REPLY |
+                                        LB_VIP_PASS_LATER_UDP | LB_VIP_PASS_LATER_SCTP);
   EXPECT_EQ(entries[1].value.flags, 0U);
   EXPECT_EQ(entries[1].key.family, 6);
   EXPECT_EQ(entries[1].key.addr[0], 0x20);
