@@ -35,7 +35,7 @@
 	X(BadL4Header, "bad_l4_header", "TCP, UDP or SCTP header length or port is wrong")         \
 	X(BadFlags, "bad_flags", "TCP flags that no stack sends: none, SYN+FIN, SYN+RST")          \
 	X(BadSource, "bad_source", "source is a VIP, multicast, broadcast, loopback or zero")      \
-	X(VlanDepth, "vlan_depth", "more than two VLAN tags")                                      \
+	X(VlanDepth, "vlan_depth", "a third VLAN tag")                                             \
 	X(ExtHeaders, "ext_headers", "more IPv6 extension headers than are walked")                \
 	X(TtlExpired, "ttl_expired", "TTL or hop limit is 1 or less")                              \
 	X(VipUnmatched, "vip_unmatched", "for a VIP, but no service takes it")                     \

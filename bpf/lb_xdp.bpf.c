@@ -18,6 +18,8 @@
 #define IP_MORE_FRAGMENTS 0x2000
 #define IP_OFFSET 0x1FFF
 
+#define L3_OFFSET_MAX (sizeof(struct ethhdr) + LB_VLAN_TAGS_MAX * sizeof(struct vlan_hdr))
+
 #define IPPROTO_ICMPV6 58 /* a macro in the UAPI, so not in vmlinux.h */
 #define EXT_HOP_BY_HOP 0
 #define EXT_ROUTING 43
@@ -209,6 +211,8 @@ static __always_inline int ipv4(struct xdp_md *ctx, void *l3, __u32 l3_offset)
 	vip = bpf_map_lookup_elem(&vips, &p.key);
 	if (!vip)
 		return pass(ctx);
+	if (l3_offset > L3_OFFSET_MAX)
+		return drop(ctx, LB_DROP_VlanDepth);
 	if (ip->version != 4 || ip->ihl < 5 || bpf_ntohs(ip->tot_len) < ip->ihl * 4)
 		return drop(ctx, LB_DROP_BadIpHeader);
 	p.proto = ip->protocol;
@@ -277,6 +281,8 @@ static __always_inline int ipv6(struct xdp_md *ctx, void *l3, __u32 l3_offset)
 	vip = bpf_map_lookup_elem(&vips, &p.key);
 	if (!vip)
 		return pass(ctx);
+	if (l3_offset > L3_OFFSET_MAX)
+		return drop(ctx, LB_DROP_VlanDepth);
 	if (ip->version != 6)
 		return drop(ctx, LB_DROP_BadIpHeader);
 	p.proto = ip->nexthdr;
@@ -308,7 +314,7 @@ int lb_xdp(struct xdp_md *ctx)
 	if ((void *)(eth + 1) > data_end || !for_this_port(config, eth->h_dest))
 		return pass(ctx);
 	type = eth->h_proto;
-	for (int i = 0; i < LB_VLAN_TAGS_MAX; i++) {
+	for (int i = 0; i < LB_VLAN_TAGS_MAX + 1; i++) {
 		struct vlan_hdr *tag = data + offset;
 
 		if (type != bpf_htons(ETH_P_8021Q) && type != bpf_htons(ETH_P_8021AD))

@@ -47,7 +47,10 @@ TEST_F(XdpProgramRun, TreatsUnmatchedPortsAsTheVipSays) {
 TEST_F(XdpProgramRun, KnowsUpToTwoVlanTags) {
   EXPECT_EQ(run(v4().vlan(5).tcp(1234, 80, kSyn)), "af_xdp");
   EXPECT_EQ(run(v4().vlan(5, 0x88a8).vlan(7).tcp(1234, 80, kSyn)), "af_xdp");
-  EXPECT_EQ(run(v4().vlan(5).vlan(6).vlan(7).tcp(1234, 80, kSyn)), "pass");
+  EXPECT_EQ(run(v4().vlan(5).vlan(6).vlan(7).tcp(1234, 80, kSyn)), "vlan_depth");
+  EXPECT_EQ(run(v6().vlan(5).vlan(6).vlan(7).tcp(1234, 443, kSyn)), "vlan_depth");
+  EXPECT_EQ(run(v4("192.0.2.99").vlan(5).vlan(6).vlan(7).tcp(1234, 80, kSyn)), "pass");
+  EXPECT_EQ(run(v4().vlan(5).vlan(6).vlan(7).vlan(8).tcp(1234, 80, kSyn)), "pass");
   EXPECT_EQ(run(v6().vlan(5).tcp(1234, 443, kSyn)), "af_xdp");
 }
 
