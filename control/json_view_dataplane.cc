@@ -270,6 +270,7 @@ std::string bpf_json(std::span<const BpfObjectInfo> objects) {
     row["entries_max"] = object.entries_max;
     row["memory_bytes"] = object.memory_bytes;
     row["attached_to"] = json_text(object.attached_to);
+    row["pinned"] = object.pinned;
     rows.push_back(std::move(row));
   }
   json::object out;

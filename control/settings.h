@@ -119,7 +119,7 @@ struct RsSettings {
   std::uint32_t weight = 1;    ///< 0: existing flows go on, new ones go elsewhere
   std::optional<MacAddr> mac;  ///< manual; else resolved
   std::uint16_t vlan = 0;      ///< 1..4094: behind that tag; 0: untagged
-  std::string port;            ///< egress interface; empty: as the routes say
+  std::string port;            ///< egress interface; empty: the one on the RS's network
   ManualState state = ManualState::Auto;
   friend bool operator==(const RsSettings&, const RsSettings&) = default;
 };

@@ -34,7 +34,7 @@ struct HashKeys {
 struct NextHopKey {
   IpAddr address;
   std::uint16_t vlan = 0;
-  std::string port;  ///< RsSettings::port; empty: as the routes say
+  std::string port;  ///< RsSettings::port; empty: the one on its network
   friend auto operator<=>(const NextHopKey&, const NextHopKey&) = default;
 };
 /// What it answers. A manual MAC goes before `mac`.

@@ -112,13 +112,14 @@ struct WorkerInfo {
 };
 
 struct BpfObjectInfo {
-  std::string kind;  ///< "program" or "map"
+  std::string kind;  ///< "program", "map" or "link"
   std::string name;
   std::uint32_t id = 0;
   std::string type;
   std::uint64_t entries_max = 0;  ///< maps
   std::uint64_t memory_bytes = 0;
   std::string attached_to;
+  bool pinned = false;  ///< links: outlives lbd
 };
 
 struct FlowInfo {

@@ -85,7 +85,8 @@ void add_rs_settings(CLI::App& command, RsOptions& o) {
   command.add_option("--vlan", o.vlan, "it is behind this VLAN tag, 1-4094; 0: untagged")
       ->check(not_negative, "")
       ->type_name("ID");
-  command.add_option("--port", o.port, "interface it is reached by, or auto: as the routes say")
+  command
+      .add_option("--port", o.port, "interface it is reached by, or auto: the one on its network")
       ->type_name("INTERFACE");
 }
 

@@ -322,7 +322,8 @@ std::string bpf_view(JsonView answer, const Style& style) {
                {"TYPE"},
                {"ENTRIES MAX", kRight},
                {"MEMORY", kRight},
-               {"ATTACHED TO"}});
+               {"ATTACHED TO"},
+               {"PINNED"}});
   std::uint64_t total = 0;
   for (auto object : answer.items("objects")) {
     total += object.number("memory_bytes");
@@ -330,7 +331,10 @@ std::string bpf_view(JsonView answer, const Style& style) {
         {object.text("kind"), object.text("id"), object.text("name"), object.text("type"),
          count(object, "entries_max", style),
          object.has("memory_bytes") ? format_bytes(object.number("memory_bytes"), style.human) : "",
-         object.text("attached_to")});
+         object.text("attached_to"),
+         object.text("kind") != "link" ? ""
+         : object.flag("pinned")       ? "yes"
+                                       : "no"});
   }
   if (table.empty()) return "no BPF objects\n";
   return table.render(style.colour) + fmt::format("memory in all: {}\n", format_bytes(total, true));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Network addresses as types: MacAddr, Ipv4, Ipv6, IpAddr, Prefix. Plain values, any thread.
+// Network addresses as types: MacAddr, IpAddr (of either family), ServiceAddr. Plain values, any
+// thread.
 #pragma once
 
 #include <array>

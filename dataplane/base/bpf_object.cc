@@ -180,17 +180,26 @@ BpfLink& BpfLink::operator=(BpfLink&&) noexcept = default;
 BpfLink::~BpfLink() = default;
 int BpfLink::fd() const noexcept { return link_ ? bpf_link__fd(link_.get()) : fd_.get(); }
 
+std::uint32_t BpfLink::id() const noexcept {
+  bpf_link_info info{};
+  __u32 bytes = sizeof info;
+  if (fd() < 0 || bpf_obj_get_info_by_fd(fd(), &info, &bytes) != 0) return 0;
+  return info.id;
+}
+
 Result<BpfLink> BpfLink::adopt(const std::string& path) {
   BpfLink link;
   link.fd_.reset(bpf_obj_get(path.c_str()));
   if (!link.fd_) return fail_errno(errno, fmt::format("pinned link {}", path));
+  link.pinned_ = true;
   return link;
 }
 
-Status BpfLink::pin(const std::string& path) const {
+Status BpfLink::pin(const std::string& path) {
   if (bpf_obj_pin(fd(), path.c_str()) != 0) {
     return fail_errno(errno, fmt::format("pin link at {}", path));
   }
+  pinned_ = true;
   return {};
 }
 

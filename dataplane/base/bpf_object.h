@@ -88,8 +88,12 @@ class BpfLink {
   /// Takes over a link that was pinned at `path` (bpffs).
   [[nodiscard]] static Result<BpfLink> adopt(const std::string& path);
   /// Keeps the attachment when this process ends. `path` is on a bpffs and free.
-  [[nodiscard]] Status pin(const std::string& path) const;
+  [[nodiscard]] Status pin(const std::string& path);
   [[nodiscard]] int fd() const noexcept;
+  /// The kernel's id of the link; 0 when there is none.
+  [[nodiscard]] std::uint32_t id() const noexcept;
+  /// Whether it stays when this process ends.
+  [[nodiscard]] bool pinned() const noexcept { return pinned_; }
   [[nodiscard]] explicit operator bool() const noexcept { return fd() >= 0; }
 
  private:
@@ -99,6 +103,7 @@ class BpfLink {
   };
   Fd fd_;                                    // raw links (XDP)
   std::unique_ptr<bpf_link, Destroy> link_;  // what libbpf attached
+  bool pinned_ = false;
 };
 
 enum class XdpAttachMode : std::uint8_t { Native, Generic };

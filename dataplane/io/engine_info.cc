@@ -58,6 +58,14 @@ std::vector<BpfObjectInfo> Engine::bpf() const {
                      .memory_bytes = held.memory_bytes,
                      .attached_to = held.is_map ? "" : port->interface()});
     }
+    const BpfLink& link = port->program().link();
+    if (!link) continue;
+    all.push_back({.kind = "link",
+                   .name = "lb_xdp",
+                   .id = link.id(),
+                   .type = port->native() ? "xdp native" : "xdp generic",
+                   .attached_to = port->interface(),
+                   .pinned = link.pinned()});
   }
   return all;
 }

@@ -52,6 +52,7 @@ class XdpProgram {
 
   [[nodiscard]] CounterValues counters() const;
   [[nodiscard]] const BpfObject& object() const noexcept { return object_; }
+  [[nodiscard]] const BpfLink& link() const noexcept { return link_; }
 
  private:
   explicit XdpProgram(BpfObject object) : object_(std::move(object)) {}

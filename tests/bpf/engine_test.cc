@@ -334,12 +334,20 @@ TEST_F(EngineRun, TellsItsBpfObjectsOnce) {
   ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
   int vip_maps = 0;
   int programs = 0;
+  int links = 0;
   for (const auto& object : engine_->bpf()) {
+    if (object.kind == "link") {
+      ++links;
+      EXPECT_GT(object.id, 0U);
+      EXPECT_EQ(object.type, "xdp native");
+      EXPECT_FALSE(object.pinned);
+    }
     vip_maps += object.name == "vips" ? 1 : 0;
     programs += object.kind == "program" ? 1 : 0;
   }
   EXPECT_EQ(vip_maps, 1);
   EXPECT_EQ(programs, 2);
+  EXPECT_EQ(links, 2);
 }
 
 TEST_F(EngineRun, ErrorsAtStartSayWhatToDo) {
@@ -429,8 +437,9 @@ TEST_F(EngineRun, AttachAndDetachLeaveNothingBehind) {
   engine_.reset();
   for (const auto& object : held) {
     auto gone = [&] {
-      Fd fd(object.kind == "map" ? bpf_map_get_fd_by_id(object.id)
-                                 : bpf_prog_get_fd_by_id(object.id));
+      Fd fd(object.kind == "map"    ? bpf_map_get_fd_by_id(object.id)
+            : object.kind == "link" ? bpf_link_get_fd_by_id(object.id)
+                                    : bpf_prog_get_fd_by_id(object.id));
       return !fd;
     };
     EXPECT_TRUE(eventually(gone)) << object.kind << " " << object.name;
