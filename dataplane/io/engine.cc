@@ -26,7 +26,9 @@ Result<std::unique_ptr<Engine>> Engine::start(const DataplaneConfig& config) {
   LB_TRY(engine->attach_ports());
   LB_TRY(engine->choose_copy_mode());
   for (std::uint32_t i = 0; i < workers; ++i) {
-    LB_TRY(engine->make_unit(static_cast<WorkerIndex>(i), sizes));
+    // Frames, rings and flow tables on the worker's own memory node.
+    LB_TRY(run_on_cpu(engine->cpu_of(i),
+                      [&] { return engine->make_unit(static_cast<WorkerIndex>(i), sizes); }));
   }
   for (auto& unit : engine->units_) unit->path->set_peers(engine->peers_);
   for (std::uint32_t i = 0; i < workers; ++i) {
@@ -149,7 +151,7 @@ Status Engine::make_thread(WorkerIndex index, Unit& unit) {
   LB_TRY_ASSIGN(auto idle, make_idle(fds));
   WorkerThreadOptions options;
   options.number = raw(index);
-  options.cpu = raw(index) < config_.cpus.size() ? config_.cpus[raw(index)] : -1;
+  options.cpu = cpu_of(raw(index));
   options.spin_us = spin_us_for(config_.spin_us, static_cast<std::uint32_t>(units_.size()),
                                 usable_cpus(), config_.cpus);
   unit.thread = std::make_unique<WorkerThread>(options, std::move(idle), unit.counters);

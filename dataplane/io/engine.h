@@ -79,6 +79,10 @@ class Engine final : public Dataplane {
   [[nodiscard]] Status make_thread(WorkerIndex index, Unit& unit);
   [[nodiscard]] Status enter_sockets();
 
+  /// CPU of a worker; -1: any.
+  [[nodiscard]] int cpu_of(std::uint32_t worker) const noexcept {
+    return worker < config_.cpus.size() ? config_.cpus[worker] : -1;
+  }
   void follow_tx_errors(std::size_t index);
   void wake_all() noexcept;
 

@@ -11,6 +11,33 @@
 #include <vector>
 
 namespace lb {
+namespace {
+
+Status pin(pthread_t thread, int cpu) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (cpu < CPU_SETSIZE) CPU_SET(static_cast<std::size_t>(cpu), &set);
+  int error = pthread_setaffinity_np(thread, sizeof set, &set);
+  if (error == 0) return {};
+  return fail(error, fmt::format("CPU {} is not there, or not for this process", cpu));
+}
+
+}  // namespace
+
+Status run_on_cpu(int cpu, const std::function<Status()>& work) {
+  if (cpu < 0) return work();
+  Status status;
+  try {
+    std::thread thread([&] {
+      status = pin(pthread_self(), cpu);
+      if (status) status = work();
+    });
+    thread.join();
+  } catch (const std::system_error& error) {
+    status = fail_errno(error.code().value(), "thread");
+  }
+  return status;
+}
 
 Status WorkerThread::launch(std::function<void()> body) {
   stopping_.store(false, std::memory_order_relaxed);
@@ -29,14 +56,11 @@ Status WorkerThread::launch(std::function<void()> body) {
   LB_TRY(status);
   pthread_setname_np(thread_.native_handle(), fmt::format("lbd-w{}", options_.number).c_str());
   if (options_.cpu < 0) return {};
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (options_.cpu < CPU_SETSIZE) CPU_SET(static_cast<std::size_t>(options_.cpu), &set);
-  int error = pthread_setaffinity_np(thread_.native_handle(), sizeof set, &set);
-  if (error == 0) return {};
-  stop();
-  return fail(error, fmt::format("worker {}: CPU {} is not there, or not for this process",
-                                 options_.number, options_.cpu));
+  if (auto pinned = pin(thread_.native_handle(), options_.cpu); !pinned) {
+    stop();
+    return fail_in(fmt::format("worker {}", options_.number), std::move(pinned).error());
+  }
+  return {};
 }
 
 void WorkerThread::stop() noexcept {

@@ -87,6 +87,9 @@ class WorkerThread {
   std::thread thread_;
 };
 
+/// Runs `work` to its end on `cpu`, in a thread of its own (-1: here): the kernel gives memory from
+/// the node of the CPU that touches it first. Its status. Errors: EAGAIN; EINVAL (no such CPU).
+[[nodiscard]] Status run_on_cpu(int cpu, const std::function<Status()>& work);
 /// CPUs that this process may run on.
 [[nodiscard]] std::uint32_t usable_cpus() noexcept;
 /// How long idle workers may spin: not at all when there are as many of them as CPUs, or two share

@@ -4,6 +4,7 @@
 #include "dataplane/io/worker_thread.h"
 
 #include <gtest/gtest.h>
+#include <sched.h>
 
 #include <chrono>
 #include <memory>
@@ -167,6 +168,35 @@ TEST(EngineThreads, SpinsOnlyWhenACoreIsToSpare) {
   EXPECT_EQ(spin_us_for(50, 1, 1, {}), 0U);
   EXPECT_EQ(spin_us_for(50, 2, 4, {0, 1}), 50U);
   EXPECT_EQ(spin_us_for(50, 2, 4, {1, 1}), 0U);
+}
+
+TEST(RunOnCpu, RunsThereAndReturnsTheStatus) {
+  cpu_set_t before;
+  ASSERT_EQ(sched_getaffinity(0, sizeof before, &before), 0);
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(cpu, &before)) continue;
+    int seen = -1;
+    EXPECT_TRUE(run_on_cpu(cpu, [&]() -> Status {
+      seen = sched_getcpu();
+      return {};
+    }));
+    EXPECT_EQ(seen, cpu);
+  }
+  cpu_set_t after;
+  ASSERT_EQ(sched_getaffinity(0, sizeof after, &after), 0);
+  EXPECT_TRUE(CPU_EQUAL(&before, &after)) << "the caller stays where it was";
+  EXPECT_EQ(run_on_cpu(-1, [] { return Status(fail(ENOMEM, "none")); }).error().message, "none");
+}
+
+TEST(RunOnCpu, RefusesACpuThatIsNotThere) {
+  bool ran = false;
+  auto refused = run_on_cpu(4000, [&]() -> Status {
+    ran = true;
+    return {};
+  });
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message, "CPU 4000 is not there, or not for this process");
+  EXPECT_FALSE(ran);
 }
 
 }  // namespace
