@@ -15,6 +15,14 @@ namespace {
 constexpr std::uint32_t kXdpHeadroom = 256;           // XDP_PACKET_HEADROOM, taken from every chunk
 constexpr std::uint32_t kEthernetBytes = 14 + 2 * 4;  // with two VLAN tags
 
+/// Whether a start in zero-copy mode may have failed because of that mode: a driver may refuse it
+/// on some queues only, or for want of memory. These are the same in copy mode.
+bool may_be_zero_copy(const Error& error) {
+  const int value = error.code.value();
+  return error.code.category() == std::system_category() && value != EBUSY && value != EPERM &&
+         value != EAFNOSUPPORT && value != ENETDOWN && value != ENODEV;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<Engine>> Engine::start(const DataplaneConfig& config) {
@@ -24,13 +32,7 @@ Result<std::unique_ptr<Engine>> Engine::start(const DataplaneConfig& config) {
   std::unique_ptr<Engine> engine(new Engine(config, workers));
   engine->ports_ = std::move(ports);
   LB_TRY(engine->attach_ports());
-  LB_TRY(engine->choose_copy_mode());
-  for (std::uint32_t i = 0; i < workers; ++i) {
-    // Frames, rings and flow tables on the worker's own memory node.
-    LB_TRY(run_on_cpu(engine->cpu_of(i),
-                      [&] { return engine->make_unit(static_cast<WorkerIndex>(i), sizes); }));
-  }
-  for (auto& unit : engine->units_) unit->path->set_peers(engine->peers_);
+  LB_TRY(engine->make_units(sizes));
   for (std::uint32_t i = 0; i < workers; ++i) {
     LB_TRY(engine->make_thread(static_cast<WorkerIndex>(i), *engine->units_[i]));
   }
@@ -80,20 +82,39 @@ Status Engine::attach_ports() {
   return {};
 }
 
-Status Engine::choose_copy_mode() {
+Status Engine::make_units(const RingSizes& sizes) {
+  for (int cpu : config_.cpus) LB_TRY(run_on_cpu(cpu, [] { return Status{}; }));
   if (config_.zero_copy == ZeroCopy::Off) {
-    copy_reason_ = "zero_copy = \"off\"";
-    return {};
+    return make_units_in(false, "zero_copy = \"off\"", sizes);
   }
-  for (auto& port : ports_) {
-    copy_reason_ = port->native() ? why_no_zero_copy(port->interface(), config_.frame_bytes)
-                                  : fmt::format("{} runs XDP in generic mode", port->interface());
-    if (!copy_reason_.empty()) break;
+  std::string why;
+  bool warn = false;  // not where the driver just has no such mode
+  for (const auto& port : ports_) {
+    if (!port->native()) why = fmt::format("{} runs XDP in generic mode", port->interface());
   }
-  zero_copy_ = copy_reason_.empty();
-  if (!zero_copy_ && config_.zero_copy == ZeroCopy::On) {
-    return fail(EOPNOTSUPP, fmt::format("zero_copy = \"on\", but {}", copy_reason_));
+  if (why.empty()) {
+    auto made = make_units_in(true, "", sizes);
+    if (made || !may_be_zero_copy(made.error())) return made;
+    why = std::move(made.error().message);
+    warn = !units_.empty() || made.error().code != std::errc::operation_not_supported;
   }
+  if (config_.zero_copy == ZeroCopy::On) {
+    return fail(EOPNOTSUPP, fmt::format("zero_copy = \"on\", but {}", why));
+  }
+  if (warn) spdlog::warn("copy mode on every queue, which is slower: {}", why);
+  return make_units_in(false, std::move(why), sizes);
+}
+
+Status Engine::make_units_in(bool zero_copy, std::string copy_reason, const RingSizes& sizes) {
+  zero_copy_ = zero_copy;
+  copy_reason_ = std::move(copy_reason);
+  peers_ = {};
+  units_.clear();  // what zero-copy mode took before it failed
+  for (std::uint32_t i = 0; i < ports_.front()->queues(); ++i) {
+    // Frames, rings and flow tables on the worker's own memory node.
+    LB_TRY(run_on_cpu(cpu_of(i), [&] { return make_unit(static_cast<WorkerIndex>(i), sizes); }));
+  }
+  for (auto& unit : units_) unit->path->set_peers(peers_);
   return {};
 }
 

@@ -73,7 +73,9 @@ class Engine final : public Dataplane {
   [[nodiscard]] static Result<std::vector<std::unique_ptr<Port>>> open_ports(
       const DataplaneConfig& config);
   [[nodiscard]] Status attach_ports();
-  [[nodiscard]] Status choose_copy_mode();
+  [[nodiscard]] Status make_units(const RingSizes& sizes);
+  [[nodiscard]] Status make_units_in(bool zero_copy, std::string copy_reason,
+                                     const RingSizes& sizes);
   [[nodiscard]] Status make_unit(WorkerIndex index, const RingSizes& sizes);
   [[nodiscard]] Status open_sockets(WorkerIndex index, const RingSizes& sizes, Unit& unit);
   [[nodiscard]] Status make_thread(WorkerIndex index, Unit& unit);

@@ -237,19 +237,4 @@ Kick XskSocket::kick() noexcept {
   return Kick::Done;
 }
 
-std::string why_no_zero_copy(const std::string& interface, std::uint32_t frame_bytes) {
-  constexpr std::uint32_t kRing = 64;
-  constexpr std::uint32_t kFrames = 4 * kRing;
-  auto umem = Umem::map(static_cast<std::size_t>(kFrames) * frame_bytes, false);
-  if (!umem) return umem.error().message;
-  FramePool pool(kFrames, frame_bytes);
-  XskOptions options;
-  options.interface = interface;
-  options.frame_bytes = frame_bytes;
-  options.rx_ring = options.tx_ring = options.fill_ring = options.completion_ring = kRing;
-  options.zero_copy = true;
-  auto socket = XskSocket::open(options, *umem, pool);
-  return socket ? "" : std::move(socket.error().message);
-}
-
 }  // namespace lb

@@ -179,8 +179,4 @@ class XskEnds {
   std::vector<std::unique_ptr<XskSocket>> sockets_;
 };
 
-/// Whether `interface` takes a zero-copy socket on queue 0: binds one for a moment. Empty: yes;
-/// else why not.
-[[nodiscard]] std::string why_no_zero_copy(const std::string& interface, std::uint32_t frame_bytes);
-
 }  // namespace lb

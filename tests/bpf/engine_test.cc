@@ -295,6 +295,19 @@ TEST_F(EngineRun, TwoQueuesMakeTwoWorkers) {
   EXPECT_EQ(total(&WorkerCounters::rx_packets), 20U);
 }
 
+TEST_F(EngineRun, CopiesOnEveryQueueWhereZeroCopyIsRefused) {
+  ASSERT_TRUE(PrivateNet::veth("q0", "p0", 2));
+  auto config = small_config({"q0"});
+  config.zero_copy = ZeroCopy::Auto;
+  ASSERT_NO_FATAL_FAILURE(start(config));
+  EXPECT_EQ(engine_->ports()[0].copy_mode, "copy");
+  EXPECT_EQ(engine_->ports()[0].copy_mode_reason, "queue 0 of q0 has no zero-copy AF_XDP");
+  ASSERT_EQ(engine_->workers().size(), 2U);
+  ASSERT_NO_FATAL_FAILURE(publish(0));
+  RawEnd client("p0");
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(goes_through(client, client)) << i;
+}
+
 TEST_F(EngineRun, QueuesThatAreAddedLaterAreAProblemUntilTheyGo) {
   ASSERT_TRUE(PrivateNet::veth("q0", "p0", 4));
   ASSERT_TRUE(PrivateNet::run("ethtool -L q0 rx 2 tx 2"));
