@@ -163,6 +163,23 @@ struct XdpAttachment {
 /// Takes any XDP program off an interface, however it was attached.
 [[nodiscard]] Status detach_xdp(int ifindex);
 
+/// An XDP program that was taken off an interface and can be put back as it was, but for a bpf_link
+/// of another process: that stays without an interface. Move-only.
+class TakenXdp {
+ public:
+  TakenXdp() = default;
+  /// Takes the program off. None attached: an empty TakenXdp.
+  [[nodiscard]] static Result<TakenXdp> take(int ifindex);
+  /// Attaches it again, unless another one is there; empty afterwards.
+  [[nodiscard]] Status put_back();
+  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(program_); }
+
+ private:
+  Fd program_;
+  int ifindex_ = 0;
+  bool generic_ = false;
+};
+
 }  // namespace lb
 
 template <>

@@ -99,4 +99,28 @@ Status detach_xdp(int ifindex) {
   return {};
 }
 
+Result<TakenXdp> TakenXdp::take(int ifindex) {
+  TakenXdp taken;
+  LB_TRY_ASSIGN(auto attached, query_xdp(ifindex));
+  if (!attached) return taken;
+  // The descriptor keeps the program alive.
+  Fd program(bpf_prog_get_fd_by_id(attached->id));
+  if (!program) return fail_errno(errno, fmt::format("XDP program {}", attached->id));
+  LB_TRY(detach_xdp(ifindex));
+  taken.program_ = std::move(program);
+  taken.ifindex_ = ifindex;
+  taken.generic_ = attached->generic;
+  return taken;
+}
+
+Status TakenXdp::put_back() {
+  Fd program = std::move(program_);
+  if (!program) return {};
+  __u32 flags = XDP_FLAGS_UPDATE_IF_NOEXIST | (generic_ ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
+  if (int error = bpf_xdp_attach(ifindex_, program.get(), flags, nullptr); error != 0) {
+    return fail_errno(-error, "attach the XDP program again");
+  }
+  return {};
+}
+
 }  // namespace lb

@@ -28,15 +28,15 @@ bool may_be_zero_copy(const Error& error) {
 Result<std::unique_ptr<Engine>> Engine::start(const DataplaneConfig& config) {
   LB_TRY_ASSIGN(auto sizes, ring_sizes(config, static_cast<std::uint32_t>(config.ports.size())));
   LB_TRY_ASSIGN(auto ports, open_ports(config));
-  std::uint32_t workers = ports.front()->queues();
-  std::unique_ptr<Engine> engine(new Engine(config, workers));
+  std::unique_ptr<Engine> engine(new Engine(config, ports.front()->queues()));
   engine->ports_ = std::move(ports);
-  LB_TRY(engine->attach_ports());
+  // Whatever can fail comes before the ports are attached to: an interface that has another program
+  // is not without one for longer than it takes to attach ours, and keeps its own after an error.
   LB_TRY(engine->make_units(sizes));
-  for (std::uint32_t i = 0; i < workers; ++i) {
-    LB_TRY(engine->make_thread(static_cast<WorkerIndex>(i), *engine->units_[i]));
-  }
-  LB_TRY(engine->enter_sockets());
+  LB_TRY(engine->start_units());
+  LB_TRY(engine->attach_ports());
+  LB_TRY(engine->leave_zero_copy_if_generic(sizes));
+  for (auto& port : engine->ports_) port->keep();
   return engine;
 }
 
@@ -44,9 +44,15 @@ Engine::~Engine() {
   // Packets first go to the kernel's stack; then every worker ends before any memory that another
   // one reads goes.
   for (auto& port : ports_) port->detach();
+  drop_units();
+}
+
+void Engine::drop_units() noexcept {
   for (auto& unit : units_) {
     if (unit->thread) unit->thread->stop();
   }
+  units_.clear();
+  peers_ = {};
 }
 
 Result<std::vector<std::unique_ptr<Port>>> Engine::open_ports(const DataplaneConfig& config) {
@@ -60,6 +66,9 @@ Result<std::vector<std::unique_ptr<Port>>> Engine::open_ports(const DataplaneCon
     ports.push_back(std::move(opened));
   }
   LB_TRY(check_queues(ports));
+  for (const auto& port : ports) {
+    if (!config.replace_foreign) LB_TRY(port->check_room());
+  }
   return ports;
 }
 
@@ -89,10 +98,9 @@ Status Engine::make_units(const RingSizes& sizes) {
   }
   std::string why;
   bool warn = false;  // not where the driver just has no such mode
-  for (const auto& port : ports_) {
-    if (!port->native()) why = fmt::format("{} runs XDP in generic mode", port->interface());
-  }
-  if (why.empty()) {
+  if (config_.xdp_mode == XdpMode::Generic) {
+    why = "xdp_mode = \"generic\"";
+  } else {
     auto made = make_units_in(true, "", sizes);
     if (made || !may_be_zero_copy(made.error())) return made;
     why = std::move(made.error().message);
@@ -108,8 +116,7 @@ Status Engine::make_units(const RingSizes& sizes) {
 Status Engine::make_units_in(bool zero_copy, std::string copy_reason, const RingSizes& sizes) {
   zero_copy_ = zero_copy;
   copy_reason_ = std::move(copy_reason);
-  peers_ = {};
-  units_.clear();  // what zero-copy mode took before it failed
+  drop_units();  // what zero-copy mode took before it failed
   for (std::uint32_t i = 0; i < ports_.front()->queues(); ++i) {
     // Frames, rings and flow tables on the worker's own memory node.
     LB_TRY(run_on_cpu(cpu_of(i), [&] { return make_unit(static_cast<WorkerIndex>(i), sizes); }));
@@ -177,6 +184,27 @@ Status Engine::make_thread(WorkerIndex index, Unit& unit) {
                                 usable_cpus(), config_.cpus);
   unit.thread = std::make_unique<WorkerThread>(options, std::move(idle), unit.counters);
   return unit.thread->start(*unit.worker);
+}
+
+Status Engine::start_units() {
+  for (std::uint32_t i = 0; i < units_.size(); ++i) {
+    LB_TRY(make_thread(static_cast<WorkerIndex>(i), *units_[i]));
+  }
+  return enter_sockets();
+}
+
+/// Only attaching tells that a driver whose sockets take zero-copy mode has no native XDP to go
+/// with it.
+Status Engine::leave_zero_copy_if_generic(const RingSizes& sizes) {
+  auto generic = std::ranges::find_if(ports_, [](const auto& port) { return !port->native(); });
+  if (!zero_copy_ || generic == ports_.end()) return {};
+  std::string why = fmt::format("{} runs XDP in generic mode", (*generic)->interface());
+  if (config_.zero_copy == ZeroCopy::On) {
+    return fail(EOPNOTSUPP, fmt::format("zero_copy = \"on\", but {}", why));
+  }
+  spdlog::warn("copy mode on every queue, which is slower: {}", why);
+  LB_TRY(make_units_in(false, std::move(why), sizes));
+  return start_units();
 }
 
 Status Engine::enter_sockets() {

@@ -72,14 +72,17 @@ class Engine final : public Dataplane {
   // Start, in this order:
   [[nodiscard]] static Result<std::vector<std::unique_ptr<Port>>> open_ports(
       const DataplaneConfig& config);
-  [[nodiscard]] Status attach_ports();
   [[nodiscard]] Status make_units(const RingSizes& sizes);
   [[nodiscard]] Status make_units_in(bool zero_copy, std::string copy_reason,
                                      const RingSizes& sizes);
   [[nodiscard]] Status make_unit(WorkerIndex index, const RingSizes& sizes);
   [[nodiscard]] Status open_sockets(WorkerIndex index, const RingSizes& sizes, Unit& unit);
   [[nodiscard]] Status make_thread(WorkerIndex index, Unit& unit);
+  [[nodiscard]] Status start_units();
   [[nodiscard]] Status enter_sockets();
+  [[nodiscard]] Status attach_ports();
+  [[nodiscard]] Status leave_zero_copy_if_generic(const RingSizes& sizes);
+  void drop_units() noexcept;
 
   /// CPU of a worker; -1: any.
   [[nodiscard]] int cpu_of(std::uint32_t worker) const noexcept {

@@ -27,6 +27,12 @@ class Port {
   /// Turns receive VLAN stripping off, then attaches the program. Errors as XdpProgram::attach, and
   /// EOPNOTSUPP when VLAN stripping stays on.
   [[nodiscard]] Status attach(XdpMode mode, bool replace_foreign);
+  /// Errors: another XDP program is there.
+  [[nodiscard]] Status check_room() const {
+    return XdpProgram::check_room(link_.ifindex, interface_);
+  }
+  /// The start is a success: what attach() replaced is not put back at the end.
+  void keep() noexcept { program_.keep(); }
   /// Takes the program off. Packets go to the kernel's stack from now on.
   void detach() noexcept { program_.detach(); }
 

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "bpf/lb_xdp.skel.h"
+#include "dataplane/base/log.h"
 
 namespace lb {
 namespace {
@@ -20,20 +21,6 @@ std::span<const std::byte> elf() {
   std::size_t bytes = 0;
   const void* data = lb_xdp__elf_bytes(&bytes);
   return {static_cast<const std::byte*>(data), bytes};
-}
-
-Status make_room(int ifindex, const std::string& interface, bool replace_foreign) {
-  LB_TRY_ASSIGN(auto attached, query_xdp(ifindex));
-  if (!attached) return {};
-  if (replace_foreign) return detach_xdp(ifindex);
-  bool ours = attached->name == kProgram;
-  return std::unexpected(Error{
-      BpfError::Occupied,
-      fmt::format(
-          "interface {} already has XDP program \"{}\" (id {}): {}, or start lbd with --replace",
-          interface, attached->name, attached->id,
-          ours ? "another lbd runs there; stop it"
-               : fmt::format("take it off (ip link set dev {} xdp off)", interface))});
 }
 
 }  // namespace
@@ -52,9 +39,40 @@ Result<XdpProgram> XdpProgram::load(const XdpProgram* first) {
   return program;
 }
 
+Status XdpProgram::check_room(int ifindex, const std::string& interface) {
+  LB_TRY_ASSIGN(auto attached, query_xdp(ifindex));
+  if (!attached) return {};
+  bool ours = attached->name == kProgram;
+  return std::unexpected(Error{
+      BpfError::Occupied,
+      fmt::format(
+          "interface {} already has XDP program \"{}\" (id {}): {}, or start lbd with --replace",
+          interface, attached->name, attached->id,
+          ours ? "another lbd runs there; stop it"
+               : fmt::format("take it off (ip link set dev {} xdp off)", interface))});
+}
+
 Result<XdpProgram::InForce> XdpProgram::attach(int ifindex, const std::string& interface,
                                                XdpMode mode, bool replace_foreign) {
-  LB_TRY(make_room(ifindex, interface, replace_foreign));
+  if (replace_foreign) {
+    LB_TRY_ASSIGN(replaced_, TakenXdp::take(ifindex));
+  } else {
+    LB_TRY(check_room(ifindex, interface));
+  }
+  auto in_force = attach_to(ifindex, interface, mode);
+  if (!in_force) detach();
+  return in_force;
+}
+
+void XdpProgram::detach() noexcept {
+  link_ = BpfLink();
+  if (auto back = replaced_.put_back(); !back) {
+    spdlog::error("the XDP program that was there before: {}", back.error().message);
+  }
+}
+
+Result<XdpProgram::InForce> XdpProgram::attach_to(int ifindex, const std::string& interface,
+                                                  XdpMode mode) {
   InForce in_force;
   bpf_prog_info info{};
   __u32 bytes = sizeof info;

@@ -33,13 +33,18 @@ class XdpProgram {
   /// Errors: BpfError, as BpfObject::load.
   [[nodiscard]] static Result<XdpProgram> load(const XdpProgram* first);
 
+  /// Whether another program is on the interface. Errors: Occupied, with its name and id.
+  [[nodiscard]] static Status check_room(int ifindex, const std::string& interface);
   /// Attaches by a bpf_link. Auto: native, else generic with the reason. A program that is there
-  /// already is refused with its name and id unless `replace_foreign`. Errors: Occupied,
-  /// Unsupported, NoPermission, Failed.
+  /// already is refused as in check_room() unless `replace_foreign`: then it is taken off, and put
+  /// back on an error and by detach(), until keep(). Errors: Occupied, Unsupported, NoPermission,
+  /// Failed.
   [[nodiscard]] Result<InForce> attach(int ifindex, const std::string& interface, XdpMode mode,
                                        bool replace_foreign);
+  /// The start is a success: the program that was replaced is not put back any more.
+  void keep() noexcept { replaced_ = TakenXdp(); }
   /// Takes the program off the interface; harmless when the interface is gone.
-  void detach() noexcept { link_ = BpfLink(); }
+  void detach() noexcept;
 
   /// Enters a bound AF_XDP socket for RX queue `queue` (< LB_QUEUES_MAX), or takes it out (fd < 0).
   [[nodiscard]] Status set_socket(std::uint32_t queue, int socket_fd);
@@ -56,9 +61,11 @@ class XdpProgram {
 
  private:
   explicit XdpProgram(BpfObject object) : object_(std::move(object)) {}
+  [[nodiscard]] Result<InForce> attach_to(int ifindex, const std::string& interface, XdpMode mode);
   [[nodiscard]] Status write_settings();
   BpfObject object_;
   BpfLink link_;
+  TakenXdp replaced_;
   lb_settings settings_{};
   int xsks_ = -1, vips_ = -1, settings_map_ = -1, counters_ = -1, program_ = -1;  // object_'s
 };

@@ -5,10 +5,12 @@
 #include "dataplane/io/engine.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <dirent.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <linux/if_link.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -383,6 +385,61 @@ TEST_F(EngineRun, ErrorsAtStartSayWhatToDo) {
 TEST_F(EngineRun, SecondEngineOnTheInterfaceIsRefused) {
   ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
   EXPECT_THAT(start_error(small_config({"d0"})), testing::HasSubstr("another lbd"));
+}
+
+/// A program on an interface that is not ours to lose.
+class ForeignXdp {
+ public:
+  explicit ForeignXdp(const char* interface)
+      : ifindex_(static_cast<int>(if_nametoindex(interface))), program_(XdpProgram::load(nullptr)) {
+    if (!program_) return;
+    attached_ = bpf_xdp_attach(ifindex_, *program_->object().program_fd("lb_xdp"),
+                               XDP_FLAGS_SKB_MODE, nullptr) == 0;
+    id_ = on();
+  }
+  [[nodiscard]] bool attached() const { return attached_ && id_ != 0; }
+  [[nodiscard]] bool still_there() const { return attached() && on() == id_; }
+
+ private:
+  [[nodiscard]] std::uint32_t on() const {
+    auto now = query_xdp(ifindex_);
+    return now && *now && (*now)->generic && !(*now)->by_link ? (*now)->id : 0;
+  }
+  int ifindex_;
+  Result<XdpProgram> program_;
+  bool attached_ = false;
+  std::uint32_t id_ = 0;
+};
+
+TEST_F(EngineRun, ReplacedProgramIsPutBackWhenTheStartFails) {
+  ForeignXdp foreign("d0");
+  ASSERT_TRUE(foreign.attached());
+  auto config = small_config({"d0"});
+  EXPECT_THAT(start_error(config), testing::HasSubstr("--replace"));
+  config.replace_foreign = true;
+  config.cpus = {4000};
+  EXPECT_THAT(start_error(config), testing::HasSubstr("CPU 4000"));
+  EXPECT_TRUE(foreign.still_there());
+  // The second port refuses our program when the first one has it already.
+  config = small_config({"d0", "d1"});
+  config.replace_foreign = true;
+  config.xdp_mode = XdpMode::Native;
+  ASSERT_TRUE(PrivateNet::run("ip link set c1 mtu 9000"));
+  EXPECT_THAT(start_error(config), testing::HasSubstr("interface d1"));
+  EXPECT_TRUE(foreign.still_there());
+}
+
+TEST_F(EngineRun, ReplacedProgramIsGoneWhenTheStartSucceeds) {
+  ForeignXdp foreign("d0");
+  ASSERT_TRUE(foreign.attached());
+  auto config = small_config({"d0"});
+  config.replace_foreign = true;
+  ASSERT_NO_FATAL_FAILURE(start(config));
+  ASSERT_NO_FATAL_FAILURE(publish(0));
+  RawEnd client("c0");
+  EXPECT_TRUE(goes_through(client, client));
+  engine_.reset();
+  EXPECT_FALSE(*query_xdp(static_cast<int>(if_nametoindex("d0"))));
 }
 
 TEST_F(EngineRun, QueueThatIsTakenIsNamed) {
