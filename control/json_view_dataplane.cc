@@ -199,6 +199,7 @@ std::string ports_json(std::span<const PortInfo> ports) {
     row["queues"] = port.queues;
     row["queues_now"] = port.queues_now;
     row["problem"] = json_text(port.problem);
+    row["vlan_reason"] = json_text(port.vlan_reason);
     row["program_id"] = port.program_id;
     row["passed"] = port.xdp_passed;
     row["redirected"] = port.xdp_redirected;

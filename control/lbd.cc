@@ -22,6 +22,7 @@
 #include "dataplane/base/units.h"
 #include "dataplane/io/engine.h"
 #include "dataplane/io/ethtool.h"
+#include "dataplane/io/offloads.h"
 
 namespace lb {
 namespace {
@@ -101,6 +102,7 @@ Result<Started> open_all(Config config, const Arguments& arguments) {
     spdlog::warn("{}", warning);
   }
   config.dataplane.replace_foreign = arguments.replace;
+  config.dataplane.offload_notes = offload_notes_path(config.control.socket);
   LB_TRY_ASSIGN(auto engine, Engine::start(config.dataplane));
   return Started{.locks = std::move(locks),
                  .parts = {.config = std::move(config),

@@ -46,6 +46,7 @@ struct DataplaneConfig {
   PipelineOptions path;
   std::uint32_t services_max = 1024;
   std::uint32_t rs_max = 4096;
+  std::string offload_notes;  ///< file that tells what was switched off (offloads.h); empty: none
 };
 
 struct PortInfo {
@@ -62,6 +63,7 @@ struct PortInfo {
   std::uint32_t queues = 0;      ///< with a socket
   std::uint32_t queues_now = 0;  ///< in use by the interface
   std::string problem;           ///< what loses packets here and how to mend it; empty: nothing
+  std::string vlan_reason;       ///< why not all tagged frames come in; empty: they do
   std::uint32_t program_id = 0;
   std::uint64_t xdp_passed = 0, xdp_redirected = 0, xdp_panic_passed = 0;
   std::array<std::uint64_t, kDropReasons> xdp_drops{};

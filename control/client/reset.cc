@@ -11,6 +11,7 @@
 #include "control/unix_socket.h"
 #include "control/vip_marker.h"
 #include "dataplane/base/bpf_object.h"
+#include "dataplane/io/offloads.h"
 
 namespace lb::client {
 namespace {
@@ -53,6 +54,14 @@ void reset_xdp(const LinkEntry& link, Findings& findings) {
                   [&] { return detach_xdp(link.ifindex); });
 }
 
+void reset_offloads(const LinkEntry& link, OffloadNotes& notes, Findings& findings) {
+  for (const auto& note : notes.all()) {
+    if (note.interface != link.name) continue;
+    findings.handle(fmt::format("{} off on {}", offload_name(note.offload), link.name),
+                    [&] { return put_back(note, notes, ethtool_offloads()); });
+  }
+}
+
 void reset_socket(const std::string& path, Findings& findings) {
   struct stat info{};
   if (::lstat(path.c_str(), &info) != 0 || !S_ISSOCK(info.st_mode) || socket_answers(path)) return;
@@ -62,7 +71,8 @@ void reset_socket(const std::string& path, Findings& findings) {
   });
 }
 
-Status look_at_interfaces(const ResetOptions& options, Findings& findings) {
+Status look_at_interfaces(const ResetOptions& options, const std::string& socket,
+                          Findings& findings) {
   LB_TRY_ASSIGN(auto netlink, Netlink::open());
   LB_TRY_ASSIGN(auto links, netlink.links());
   LB_TRY_ASSIGN(auto addresses, netlink.addresses());
@@ -73,6 +83,7 @@ Status look_at_interfaces(const ResetOptions& options, Findings& findings) {
                   fmt::format("there is no interface {} (ip link lists them)", *options.interface));
     }
   }
+  OffloadNotes notes(offload_notes_path(socket));
   for (const auto& link : links) {
     auto holder = interface_holder(link.name);
     if (holder && !options.force) {
@@ -82,6 +93,7 @@ Status look_at_interfaces(const ResetOptions& options, Findings& findings) {
     }
     reset_addresses(netlink, addresses, link, findings);
     reset_xdp(link, findings);
+    reset_offloads(link, notes, findings);
   }
   return {};
 }
@@ -123,7 +135,7 @@ ExitCode reset(Session& session, const ResetOptions& options) {
   }
   Findings findings;
   findings.dry_run = options.dry_run;
-  if (auto status = look_at_interfaces(options, findings); !status) {
+  if (auto status = look_at_interfaces(options, socket, findings); !status) {
     return session.report("system", status.error().message);
   }
   reset_socket(socket, findings);

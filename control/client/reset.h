@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // reset: removes what an lbd that died left behind: VIP addresses with our mark, an XDP program of
-// ours, the socket file. Local; refuses while lbd lives, and keeps off every interface that one
+// ours, offloads that it had switched off, the socket file. Local; refuses while lbd lives, and keeps off every interface that one
 // holds.
 #pragma once
 

@@ -221,7 +221,7 @@ std::string ports_view(JsonView answer, const Style& style) {
                count(port, "redirected", style),
                count(port, "dropped", style),
                count(port, "panic_passed", style)});
-    for (const auto* key : {"problem", "xdp_mode_reason", "copy_mode_reason"}) {
+    for (const auto* key : {"problem", "xdp_mode_reason", "copy_mode_reason", "vlan_reason"}) {
       auto reason = printable(port.text(key));
       if (!reason.empty()) reasons += fmt::format("{}: {}\n", port.text("interface"), reason);
     }

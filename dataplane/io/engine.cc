@@ -62,7 +62,8 @@ Result<std::vector<std::unique_ptr<Port>>> Engine::open_ports(const DataplaneCon
     if (!seen.insert(port.interface).second) {
       return fail(EEXIST, fmt::format("interface {} is configured twice", port.interface));
     }
-    LB_TRY_ASSIGN(auto opened, Port::open(port, ports.empty() ? nullptr : ports.front().get()));
+    LB_TRY_ASSIGN(auto opened, Port::open(port, ports.empty() ? nullptr : ports.front().get(),
+                                          OffloadNotes(config.offload_notes)));
     ports.push_back(std::move(opened));
   }
   LB_TRY(check_queues(ports));

@@ -10,13 +10,21 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
+#include <optional>
+#include <tuple>
+#include <vector>
 
 #include "dataplane/base/fd.h"
 
 namespace lb {
 namespace {
+
+constexpr std::size_t kFeatureBlocks = 8;                   // of 32 features; Linux 6.18 has two
+constexpr const char* kVlanStripping = "rx-vlan-hw-parse";  // ethtool -k: rx-vlan-offload
+constexpr const char* kVlanFilter = "rx-vlan-filter";
 
 /// An ioctl that takes an ifreq; false on any error.
 bool interface_ioctl(const std::string& interface, unsigned long request, ifreq& ifr) {
@@ -71,6 +79,63 @@ std::uint32_t allocated_rx_queues(int ifindex) {
   return 0;
 }
 
+/// A feature's place among those of the interface, or nothing when its kernel has none of the name.
+std::optional<std::uint32_t> feature_index(const std::string& interface, const char* name) {
+  struct {  // ethtool_sset_info with one answer
+    __u32 cmd = ETHTOOL_GSSET_INFO;
+    __u32 reserved = 0;
+    __u64 sset_mask = 1ULL << ETH_SS_FEATURES;
+    __u32 count = 0;
+  } sizes;
+  if (!ethtool_ioctl(interface, sizes) || sizes.sset_mask == 0) return std::nullopt;
+  const std::size_t count = std::min<std::size_t>(sizes.count, 32 * kFeatureBlocks);
+  std::vector<char> memory(sizeof(ethtool_gstrings) + count * ETH_GSTRING_LEN);
+  auto* strings = reinterpret_cast<ethtool_gstrings*>(memory.data());
+  strings->cmd = ETHTOOL_GSTRINGS;
+  strings->string_set = ETH_SS_FEATURES;
+  strings->len = static_cast<__u32>(count);
+  if (!ethtool_ioctl(interface, *strings)) return std::nullopt;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    const char* found = memory.data() + sizeof(ethtool_gstrings) + std::size_t{i} * ETH_GSTRING_LEN;
+    if (std::strncmp(found, name, ETH_GSTRING_LEN) == 0) return i;
+  }
+  return std::nullopt;
+}
+
+/// ethtool_gfeatures, with room for the answer.
+struct Features {
+  __u32 cmd = ETHTOOL_GFEATURES;
+  __u32 size = kFeatureBlocks;
+  std::array<ethtool_get_features_block, kFeatureBlocks> blocks{};
+
+  [[nodiscard]] bool active(std::uint32_t index) const {
+    return index / 32 < size && (blocks[index / 32].active >> (index % 32) & 1) != 0;
+  }
+};
+
+bool feature_on(const std::string& interface, const char* name) {
+  auto index = feature_index(interface, name);
+  Features now;
+  return index && ethtool_ioctl(interface, now) && now.active(*index);
+}
+
+/// Whether the feature is as it was asked for afterwards.
+bool set_feature(const std::string& interface, const char* name, bool on) {
+  auto index = feature_index(interface, name);
+  Features now;
+  if (!index || !ethtool_ioctl(interface, now) || *index / 32 >= now.size) return false;
+  struct {  // ethtool_sfeatures; the kernel wants the size that it has itself
+    __u32 cmd = ETHTOOL_SFEATURES;
+    __u32 size = 0;
+    std::array<ethtool_set_features_block, kFeatureBlocks> blocks{};
+  } wanted;
+  const __u32 bit = __u32{1} << (*index % 32);
+  wanted.size = now.size;
+  wanted.blocks[*index / 32] = {.valid = bit, .requested = on ? bit : 0};
+  std::ignore = ethtool_ioctl(interface, wanted);  // answers flags; what counts is what is in force
+  return feature_on(interface, name) == on;
+}
+
 }  // namespace
 
 Result<LinkInfo> read_link(const std::string& interface) {
@@ -118,26 +183,25 @@ std::string set_queues_command(const std::string& interface, std::uint32_t queue
                : fmt::format("ethtool -L {} combined {}", interface, queues);
 }
 
-bool strips_vlan(const std::string& interface) {
-  ethtool_value flags{};
-  flags.cmd = ETHTOOL_GFLAGS;
-  return ethtool_ioctl(interface, flags) && (flags.data & ETH_FLAG_RXVLAN) != 0;
-}
+bool strips_vlan(const std::string& interface) { return feature_on(interface, kVlanStripping); }
 
 Status set_strips_vlan(const std::string& interface, bool on) {
-  ethtool_value flags{};
-  flags.cmd = ETHTOOL_GFLAGS;
-  bool done = ethtool_ioctl(interface, flags);
-  if (done) {
-    flags.cmd = ETHTOOL_SFLAGS;
-    flags.data = on ? flags.data | ETH_FLAG_RXVLAN : flags.data & ~__u32{ETH_FLAG_RXVLAN};
-    done = ethtool_ioctl(interface, flags);
-  }
-  if (done && strips_vlan(interface) == on) return {};
+  if (set_feature(interface, kVlanStripping, on)) return {};
   return fail(EOPNOTSUPP,
               fmt::format("interface {} takes VLAN tags out of received frames and its driver does "
                           "not let that be changed (ethtool -k {} | grep rx-vlan-offload)",
                           interface, interface));
+}
+
+bool filters_vlan(const std::string& interface) { return feature_on(interface, kVlanFilter); }
+
+Status set_filters_vlan(const std::string& interface, bool on) {
+  if (set_feature(interface, kVlanFilter, on)) return {};
+  return fail(EOPNOTSUPP,
+              fmt::format("interface {} drops frames of VLANs that it has no VLAN device for, and "
+                          "its driver does not let that be changed ({}); tagged real servers and "
+                          "clients need one: ip link add link {} name {}.N type vlan id N",
+                          interface, kVlanFilter, interface, interface));
 }
 
 }  // namespace lb

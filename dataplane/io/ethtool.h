@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the kernel tells of a network interface, and the two knobs we need: queues and receive VLAN
-// stripping. By ethtool ioctl and rtnetlink, in the caller's network namespace (sysfs may show
-// another one). Any thread.
+// What the kernel tells of a network interface, and the knobs we need: queues, receive VLAN
+// stripping and the VLAN filter. By ethtool ioctl and rtnetlink, in the caller's network namespace
+// (sysfs may show another one). Any thread.
 #pragma once
 
 #include <cstdint>
@@ -34,5 +34,10 @@ struct LinkInfo {
 [[nodiscard]] bool strips_vlan(const std::string& interface);
 /// Errors: EOPNOTSUPP when the driver keeps it as it is, with the way to see it.
 [[nodiscard]] Status set_strips_vlan(const std::string& interface, bool on);
+
+/// Whether the interface drops frames of VLANs that have no VLAN device on it (rx-vlan-filter).
+[[nodiscard]] bool filters_vlan(const std::string& interface);
+/// Errors: EOPNOTSUPP when the driver keeps it as it is, with the way around it.
+[[nodiscard]] Status set_filters_vlan(const std::string& interface, bool on);
 
 }  // namespace lb

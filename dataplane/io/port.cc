@@ -4,14 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <tuple>
 #include <utility>
 
 #include "dataplane/base/log.h"
 
 namespace lb {
 
-Result<std::unique_ptr<Port>> Port::open(const PortConfig& config, const Port* first) {
+Result<std::unique_ptr<Port>> Port::open(const PortConfig& config, const Port* first,
+                                         const OffloadNotes& notes) {
   const auto& name = config.interface;
   LB_TRY_ASSIGN(auto link, read_link(name));
   if (!link.ethernet) {
@@ -25,27 +25,24 @@ Result<std::unique_ptr<Port>> Port::open(const PortConfig& config, const Port* f
   }
   auto program = XdpProgram::load(first == nullptr ? nullptr : &first->program_);
   if (!program) return fail_in("interface " + name, std::move(program.error()));
-  std::unique_ptr<Port> port(new Port(name, link, std::move(*program)));
+  std::unique_ptr<Port> port(new Port(name, link, std::move(*program), notes));
   port->driver_ = driver_name(name);
   port->queues_ = port->queues_now_ = queues;
   return port;
 }
 
 Status Port::attach(XdpMode mode, bool replace_foreign) {
-  if (strips_vlan(interface_)) {
-    LB_TRY(set_strips_vlan(interface_, false));
-    restore_vlan_stripping_ = true;
+  LB_TRY(offloads_.switch_off(Offload::VlanStripping));
+  if (auto off = offloads_.switch_off(Offload::VlanFilter); !off) {
+    vlan_reason_ = std::move(off.error().message);
+    spdlog::info("{}", vlan_reason_);
   }
   LB_TRY(program_.set_mac(link_.mac));
   LB_TRY_ASSIGN(in_force_, program_.attach(link_.ifindex, interface_, mode, replace_foreign));
   return {};
 }
 
-Port::~Port() {
-  program_.detach();
-  // Best effort: the interface may be gone by now.
-  if (restore_vlan_stripping_) std::ignore = set_strips_vlan(interface_, true);
-}
+Port::~Port() { program_.detach(); }
 
 void Port::follow_mac() {
   auto now = read_link(interface_);
@@ -85,6 +82,7 @@ PortInfo Port::info() const {
   info.queues = queues_;
   info.queues_now = queues_now_;
   info.problem = queues_problem();
+  info.vlan_reason = vlan_reason_;
   info.program_id = in_force_.program_id;
   if (auto now = read_link(interface_); now && now->ifindex == link_.ifindex) {
     info.up = now->up;

@@ -10,6 +10,7 @@
 #include "dataplane/base/result.h"
 #include "dataplane/dataplane.h"
 #include "dataplane/io/ethtool.h"
+#include "dataplane/io/offloads.h"
 #include "dataplane/io/xdp_program.h"
 
 namespace lb {
@@ -19,13 +20,14 @@ class Port {
   /// Reads the interface and loads the program for it; nothing is attached yet. `first` as in
   /// XdpProgram::load. Errors: ENODEV; EINVAL (not Ethernet, no RX queues); BpfError.
   [[nodiscard]] static Result<std::unique_ptr<Port>> open(const PortConfig& config,
-                                                          const Port* first);
+                                                          const Port* first,
+                                                          const OffloadNotes& notes);
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
   ~Port();
 
-  /// Turns receive VLAN stripping off, then attaches the program. Errors as XdpProgram::attach, and
-  /// EOPNOTSUPP when VLAN stripping stays on.
+  /// Turns receive VLAN stripping and the VLAN filter off, then attaches the program. Errors as
+  /// XdpProgram::attach, and EOPNOTSUPP when VLAN stripping stays on.
   [[nodiscard]] Status attach(XdpMode mode, bool replace_foreign);
   /// Errors: another XDP program is there.
   [[nodiscard]] Status check_room() const {
@@ -56,14 +58,18 @@ class Port {
 
  private:
   [[nodiscard]] std::string queues_problem() const;
-  Port(std::string interface, LinkInfo link, XdpProgram program)
-      : interface_(std::move(interface)), link_(link), program_(std::move(program)) {}
+  Port(const std::string& interface, LinkInfo link, XdpProgram program, OffloadNotes notes)
+      : interface_(interface),
+        link_(link),
+        offloads_(interface, std::move(notes), ethtool_offloads()),
+        program_(std::move(program)) {}
   std::string interface_;
   std::string driver_;
   LinkInfo link_;
   std::uint32_t queues_ = 0;      ///< with a socket
   std::uint32_t queues_now_ = 0;  ///< at the last look
-  bool restore_vlan_stripping_ = false;
+  PortOffloads offloads_;
+  std::string vlan_reason_;  ///< why tagged frames do not all come in; empty: they do
   XdpProgram program_;
   XdpProgram::InForce in_force_;
 };

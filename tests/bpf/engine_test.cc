@@ -310,6 +310,30 @@ TEST_F(EngineRun, CopiesOnEveryQueueWhereZeroCopyIsRefused) {
   for (int i = 0; i < 20; ++i) ASSERT_TRUE(goes_through(client, client)) << i;
 }
 
+TEST_F(EngineRun, VlanStrippingIsOffWhileItRunsAndBackAfterAKill) {
+  ASSERT_TRUE(PrivateNet::run("ethtool -K d0 rxvlan on"));
+  ASSERT_TRUE(strips_vlan("d0"));
+  EXPECT_FALSE(filters_vlan("d0"));
+  std::string notes = "/tmp/lb-engine-test." + std::to_string(getpid());
+  auto config = small_config({"d0"});
+  config.offload_notes = notes;
+  pid_t child = fork();
+  if (child == 0) {
+    auto started = Engine::start(config);
+    _exit(started && !strips_vlan("d0") ? 0 : 1);  // without any destructor
+  }
+  int status = -1;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_FALSE(strips_vlan("d0")) << "the dead one left it so";
+  EXPECT_EQ(OffloadNotes(notes).all().size(), 1U);
+  ASSERT_NO_FATAL_FAILURE(start(config));
+  EXPECT_FALSE(strips_vlan("d0"));
+  engine_.reset();
+  EXPECT_TRUE(strips_vlan("d0"));
+  EXPECT_NE(access(notes.c_str(), F_OK), 0);
+}
+
 TEST_F(EngineRun, QueuesThatAreAddedLaterAreAProblemUntilTheyGo) {
   ASSERT_TRUE(PrivateNet::veth("q0", "p0", 4));
   ASSERT_TRUE(PrivateNet::run("ethtool -L q0 rx 2 tx 2"));
