@@ -79,14 +79,23 @@ def all_bpf_ids():
 
 @test()
 def reset_removes_what_a_killed_lbd_left(bed):
+    port = bed.ports()[0]
+
+    def strips():
+        return "rx-vlan-offload: on" in bed.sh("dir", "ethtool", "-k", port).stdout
+
+    bed.sh("dir", "ethtool", "-K", port, "rxvlan", "on")
     before = leftovers(bed)
     lbd = serving(bed).start()
     lbd.stop(signal.SIGKILL)
     expect(bed.vip in bed.sh("dir", "ip", "addr").stdout, "the VIP is still there")
+    expect(not strips(), "VLAN tags are still left in frames")
     command = [testbed.BUILD / "control/lbctl", "--socket", lbd.socket, "reset"]
     bed.sh("dir", *command, "--dry-run")
-    expect(bed.vip in bed.sh("dir", "ip", "addr").stdout, "a dry run changes nothing")
+    expect(bed.vip in bed.sh("dir", "ip", "addr").stdout and not strips(), "a dry run changes nothing")
     bed.sh("dir", *command)
+    expect(strips(), "and stripped again")
+    expect(not os.path.exists(f"{lbd.socket}.offloads"), "the note is gone")
     expect(leftovers(bed) == before, "left:", leftovers(bed), "before:", before)
 
 
