@@ -17,12 +17,12 @@
 #include "control/sd_notify.h"
 #include "control/state.h"
 #include "control/unix_socket.h"
+#include "dataplane/base/ethtool.h"
 #include "dataplane/base/log.h"
+#include "dataplane/base/offloads.h"
 #include "dataplane/base/text.h"
 #include "dataplane/base/units.h"
 #include "dataplane/io/engine.h"
-#include "dataplane/io/ethtool.h"
-#include "dataplane/io/offloads.h"
 
 namespace lb {
 namespace {

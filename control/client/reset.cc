@@ -11,7 +11,7 @@
 #include "control/unix_socket.h"
 #include "control/vip_marker.h"
 #include "dataplane/base/bpf_object.h"
-#include "dataplane/io/offloads.h"
+#include "dataplane/base/offloads.h"
 
 namespace lb::client {
 namespace {

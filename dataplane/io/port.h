@@ -7,10 +7,10 @@
 #include <memory>
 #include <string>
 
+#include "dataplane/base/ethtool.h"
+#include "dataplane/base/offloads.h"
 #include "dataplane/base/result.h"
 #include "dataplane/dataplane.h"
-#include "dataplane/io/ethtool.h"
-#include "dataplane/io/offloads.h"
 #include "dataplane/io/xdp_program.h"
 
 namespace lb {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dataplane/io/offloads.h"
+#include "dataplane/base/offloads.h"
 
 #include <fmt/format.h>
 
@@ -11,7 +11,7 @@
 #include <sstream>
 #include <tuple>
 
-#include "dataplane/io/ethtool.h"
+#include "dataplane/base/ethtool.h"
 
 namespace lb {
 namespace {

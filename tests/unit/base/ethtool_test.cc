@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // What can be read of interfaces without root: loopback is everywhere.
-#include "dataplane/io/ethtool.h"
+#include "dataplane/base/ethtool.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // PortOffloads and its notes over a fake NIC: what is switched off comes back, after a kill too.
-#include "dataplane/io/offloads.h"
+#include "dataplane/base/offloads.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "dataplane/io/ethtool.h"
+#include "dataplane/base/ethtool.h"
 
 #include <fmt/format.h>
 #include <linux/ethtool.h>
