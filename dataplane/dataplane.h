@@ -38,9 +38,9 @@ struct DataplaneConfig {
   std::uint32_t tx_ring = 0;
   std::uint32_t fill_ring = 0;
   std::uint32_t completion_ring = 0;
-  std::uint32_t frames = 0;  ///< per worker
+  std::uint32_t frames = 0;   ///< per worker
   std::uint32_t batch = 256;  ///< packets a step takes at most, 1..kBatchMax
-  std::vector<int> cpus;     ///< CPU of worker i; empty: not pinned
+  std::vector<int> cpus;      ///< CPU of worker i; empty: not pinned
   std::uint32_t spin_us =
       50;  ///< how long an idle worker spins before it sleeps; 0 on a shared core
   PipelineOptions path;
