@@ -121,7 +121,8 @@ void run(benchmark::State& state, bool v4, std::uint32_t flows) {
   Traffic traffic(v4, flows);
   auto out = std::make_unique<BatchOut>();
   std::array<Packet, kBatch> batch;
-  for (std::uint32_t flow = 0; flow < flows;) {
+  std::uint32_t flow = 0;
+  while (flow < flows) {
     traffic.fill_flows(batch, [&] { return std::min(flow++, flows - 1); });
     out->clear();
     core->process(batch, 1000, *table, *out);

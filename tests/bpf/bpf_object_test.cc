@@ -93,7 +93,10 @@ TEST(BpfObject, SharesAMapWithAnotherObject) {
   auto second = BpfObject::load(spec);
   ASSERT_TRUE(second) << second.error().message;
   std::array<std::uint8_t, 64> frame{};
-  LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = frame.data(), .data_size_in = frame.size());
+  bpf_test_run_opts run{};
+  run.sz = sizeof run;
+  run.data_in = frame.data();
+  run.data_size_in = frame.size();
   ASSERT_EQ(bpf_prog_test_run_opts(*second->program_fd("good_xdp"), &run), 0);
   EXPECT_EQ(result(*first, 1), 42U);
 }

@@ -70,9 +70,12 @@ class XdpProgramRun : public testing::Test {
   std::string run(Bytes frame) {
     auto before = program_->counters();
     Bytes out(frame.size() + 256);
-    LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(), .data_out = out.data(),
-                .data_size_in = static_cast<__u32>(frame.size()),
-                .data_size_out = static_cast<__u32>(out.size()));
+    bpf_test_run_opts options{};
+    options.sz = sizeof options;
+    options.data_in = frame.data();
+    options.data_out = out.data();
+    options.data_size_in = static_cast<__u32>(frame.size());
+    options.data_size_out = static_cast<__u32>(out.size());
     EXPECT_EQ(bpf_prog_test_run_opts(*program_->object().program_fd("lb_xdp"), &options), 0);
     EXPECT_EQ(options.data_size_out, frame.size());
     EXPECT_TRUE(std::equal(frame.begin(), frame.end(), out.begin())) << "the frame was changed";

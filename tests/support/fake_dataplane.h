@@ -51,7 +51,10 @@ class FakeDataplane : public Dataplane {
     next->generation = generation;
     table = std::move(next);
     if (on_publish) on_publish();
-    if (throws > 0 && throws-- > 0) throw std::bad_alloc();
+    if (throws > 0) {
+      --throws;
+      throw std::bad_alloc();
+    }
     if (refuse_next) return refused();
     return generation;
   }

@@ -54,7 +54,7 @@ TEST(FlowHash, SpreadsNeighbouringFlowsOverAllBits) {
     buckets.insert(static_cast<std::uint32_t>(hash >> 40));
     for (std::size_t bit = 0; bit < 64; ++bit) ones[bit] += static_cast<int>(hash >> bit & 1);
   }
-  for (int count : ones) EXPECT_NEAR(count, kFlows / 2, kFlows / 20);
+  for (int count : ones) EXPECT_NEAR(count, kFlows / 2.0, kFlows / 20.0);
   EXPECT_GT(buckets.size(), kFlows - 100U) << "20,000 flows in 2^24 buckets meet about 12 times";
 }
 

@@ -146,8 +146,8 @@ TEST(Maglev, SpreadsAWeightOverTheWholeArray) {
     Table eighth(table.begin() + static_cast<long>(part * 8192),
                  table.begin() + static_cast<long>((part + 1) * 8192));
     auto count = counts(eighth, 4);
-    EXPECT_NEAR(count[0], 8192 * 10 / 13, 250);
-    EXPECT_NEAR(count[3], 8192 * 1 / 13, 120);
+    EXPECT_NEAR(count[0], 8192 * 10 / 13.0, 250);
+    EXPECT_NEAR(count[3], 8192 / 13.0, 120);
   }
 }
 
