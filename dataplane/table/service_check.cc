@@ -155,11 +155,9 @@ Status check_lookup(const Service& service) {
   if (service.lookup->slots.empty()) {
     return fail(EINVAL, fmt::format("service {}: its lookup array is empty", name));
   }
-  for (std::uint16_t index : service.lookup->slots) {
-    if (index >= service.rs_count) {
-      return fail(EINVAL, fmt::format("service {}: its lookup array names real server {} of {}",
-                                      name, index, service.rs_count));
-    }
+  if (service.lookup->rs_needed > service.rs_count) {
+    return fail(EINVAL, fmt::format("service {}: its lookup array names real server {} of {}", name,
+                                    service.lookup->rs_needed - 1, service.rs_count));
   }
   return {};
 }

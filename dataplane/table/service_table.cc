@@ -19,6 +19,10 @@ constexpr std::array<std::string_view, 12> kSchedulerNames{"rr", "wrr", "lc", "w
 
 using Kind = ServiceIndex::Kind;
 
+std::uint32_t one_past_highest(const std::vector<std::uint16_t>& slots) {
+  return slots.empty() ? 0 : *std::ranges::max_element(slots) + 1U;
+}
+
 lb_vip_key vip_key(const IpAddr& address, std::uint8_t proto, std::uint16_t port) {
   lb_vip_key key{};
   std::copy_n(address.data(), 16, key.addr);
@@ -41,6 +45,9 @@ std::vector<std::uint32_t> by_slot(const std::vector<T>& elements, std::uint32_t
 }
 
 }  // namespace
+
+LookupArray::LookupArray(std::vector<std::uint16_t> built)
+    : slots(std::move(built)), rs_needed(one_past_highest(slots)) {}
 
 std::string_view scheduler_name(Scheduler scheduler) {
   auto index = static_cast<std::size_t>(scheduler);

@@ -66,9 +66,12 @@ struct Timeouts {  // in the order of FlowState: timeout_ms() indexes it
 };
 
 /// A lookup array of a hashed scheduler: slot -> index into the service's real servers. Built by
-/// maglev.h; shared by the generations in which it does not change.
+/// maglev.h; shared by the generations in which it does not change, so it is looked through once.
 struct LookupArray {
-  std::vector<std::uint16_t> slots;
+  LookupArray() = default;
+  explicit LookupArray(std::vector<std::uint16_t> built);
+  const std::vector<std::uint16_t> slots;
+  const std::uint32_t rs_needed = 0;  ///< all slots are below this
 };
 
 /// One cycle of a service's weights, in units of their greatest common divisor.

@@ -40,9 +40,7 @@ void give_lookup(Service& service) {
   for (std::uint32_t i = 0; i < service.rs_count; ++i) {
     backends.push_back({i * 0x9e3779b97f4a7c15 + 7, i * 0xc2b2ae3d27d4eb4f + 3, 1});
   }
-  auto lookup = std::make_shared<LookupArray>();
-  lookup->slots = *build_maglev(backends, 251);
-  service.lookup = lookup;
+  service.lookup = std::make_shared<LookupArray>(*build_maglev(backends, 251));
   service.hash_key = 42;
 }
 
