@@ -153,9 +153,7 @@ Result<Config> Config::parse(std::string_view text, const std::string& filename,
   }
   read_ports(ports, problems, config);
   if (problems.empty()) check_rings(tree, problems, config.dataplane);
-  RegistryLimits limits{config.dataplane.services_max, config.dataplane.rs_max,
-                        config.port_names()};
-  config.services = read_services(reader.tables("service"), limits, problems);
+  config.services = read_services(reader.tables("service"), limits_of(config), problems);
   reader.finish();
   if (!problems.empty()) return problems.refusal(Refusal::BadConfig);
   return config;

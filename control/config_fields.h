@@ -27,7 +27,7 @@ struct NumberField {
   NumberKind kind = NumberKind::Plain;
 };
 
-inline constexpr std::array<NumberField<DataplaneConfig>, 11> kDataplaneNumbers{{
+inline constexpr std::array<NumberField<DataplaneConfig>, 12> kDataplaneNumbers{{
     {"busy_poll_us", &DataplaneConfig::busy_poll_us, 0, 10'000},
     {"frame_bytes", &DataplaneConfig::frame_bytes, 2048, 4096, NumberKind::PowerOfTwo},
     {"rx_ring", &DataplaneConfig::rx_ring, 64, 32768, NumberKind::AutoOrPowerOfTwo},
@@ -39,6 +39,7 @@ inline constexpr std::array<NumberField<DataplaneConfig>, 11> kDataplaneNumbers{
     {"spin_us", &DataplaneConfig::spin_us, 0, 1'000'000},
     {"services_max", &DataplaneConfig::services_max, 1, kServicesLimit},
     {"rs_max", &DataplaneConfig::rs_max, 1, kRsLimit},
+    {"mh_slots_max", &DataplaneConfig::mh_slots_max, 2, 0xffffffff, NumberKind::AutoOrPlain},
 }};
 
 inline constexpr std::array<NumberField<PipelineOptions>, 6> kPathNumbers{{

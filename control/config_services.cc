@@ -88,7 +88,7 @@ bool note_misfits(const std::vector<Misfit>& misfits, const Tree& table, std::st
 
 /// Into `all`, as the registry would do it; what it refuses is a problem.
 void check_real_servers(const Read& read, bool has_service, const RegistryLimits& limits,
-                        ServiceMap& all, Problems& problems) {
+                        ServiceMap& all, ServiceTally& tally, Problems& problems) {
   for (const auto& [table, rs] : read.real_servers) {
     RsSettings settings;
     rs.settings.apply_to(settings);
@@ -96,7 +96,7 @@ void check_real_servers(const Read& read, bool has_service, const RegistryLimits
     bool bad = note_misfits(misfits, *table, "service.real_server", problems);
     if (bad || !has_service) continue;
     auto status =
-        add_rs(all, limits, read.service.address, rs.address, rs.settings, Origin::Config);
+        add_rs(all, tally, limits, read.service.address, rs.address, rs.settings, Origin::Config);
     if (!status) {
       problems.add(locate(*table, "address"), "service.real_server", status.error().message);
     }
@@ -113,6 +113,7 @@ std::vector<ConfigService> read_services(const std::vector<const Tree*>& tables,
   auto words = collect_words(reads, problems);
 
   ServiceMap all;
+  ServiceTally tally;
   std::vector<ConfigService> services;
   for (Read& read : reads) {
     if (!read.has_address) continue;
@@ -124,13 +125,13 @@ std::vector<ConfigService> read_services(const std::vector<const Tree*>& tables,
     bool bad =
         note_misfits(check_service_settings(address, settings), *read.table, "service", problems);
     if (!bad) {
-      auto status = add_service(all, limits, address, patch, Origin::Config);
+      auto status = add_service(all, tally, limits, address, patch, Origin::Config);
       bad = !status;
       if (bad) {
         problems.add(locate(*read.table, "address"), "service", status.error().message);
       }
     }
-    check_real_servers(read, !bad, limits, all, problems);
+    check_real_servers(read, !bad, limits, all, tally, problems);
     for (auto& [table, rs] : read.real_servers) {
       read.service.real_servers.push_back(std::move(rs));
     }

@@ -15,12 +15,6 @@
 namespace lb {
 namespace {
 
-RegistryLimits limits_of(const Config& config) {
-  return {.services_max = config.dataplane.services_max,
-          .rs_max = config.dataplane.rs_max,
-          .ports = config.port_names()};
-}
-
 bool same_ports(const std::vector<EgressPort>& a, const std::vector<EgressPort>& b) {
   return std::ranges::equal(a, b, [](const EgressPort& x, const EgressPort& y) {
     return x.mac == y.mac && x.mtu == y.mtu && x.up == y.up;

@@ -9,6 +9,7 @@
 #include "bpf/lb_abi.h"
 #include "control/refusal.h"
 #include "control/validate.h"
+#include "dataplane/base/assert.h"
 #include "dataplane/base/text.h"
 
 namespace lb {
@@ -41,17 +42,18 @@ void each_of_vip(ServiceMap& services, const IpAddr& vip, Visit&& visit) {
 }
 
 Status check_ports(ServiceMap& services, const ServiceAddr& address) {
+  if (services.contains(address)) {
+    return refuse(Refusal::Exists,
+                  fmt::format("service {} exists already (change it with lbctl set-vip)",
+                              address.to_string()));
+  }
+  if (!address.is_range()) return {};  // it goes before any range
   std::optional<ServiceAddr> clash;
   std::uint32_t ranges = 0;
   each_of_vip(services, address.vip, [&](const ServiceAddr& other, const ServiceEntry&) {
     if (ports_clash(address, other)) clash = other;
     if (other.proto == address.proto && other.is_range() && !other.is_any_port()) ++ranges;
   });
-  if (clash && *clash == address) {
-    return refuse(Refusal::Exists,
-                  fmt::format("service {} exists already (change it with lbctl set-vip)",
-                              address.to_string()));
-  }
   if (clash) {
     return refuse(Refusal::Clash, fmt::format("the ports of {} overlap those of {}",
                                               address.to_string(), clash->to_string()));
@@ -65,7 +67,9 @@ Status check_ports(ServiceMap& services, const ServiceAddr& address) {
 }
 
 /// No real server and no sorry server may be a VIP of ours.
-Status check_vip_is_no_backend(const ServiceMap& services, const IpAddr& vip) {
+Status check_vip_is_no_backend(const ServiceMap& services, const ServiceTally& tally,
+                               const IpAddr& vip) {
+  if (!tally.backends.contains(vip)) return {};
   for (const auto& [address, entry] : services) {
     bool sorry = entry.settings.sorry && entry.settings.sorry->address == vip;
     if (sorry || entry.real_servers.contains(vip)) {
@@ -97,8 +101,8 @@ Status check_sorry(ServiceMap& services, const ServiceAddr& address,
   return {};
 }
 
-Status check_rs_room(const ServiceMap& services, const RegistryLimits& limits) {
-  if (rs_count(services) < limits.rs_max) return {};
+Status check_rs_room(const ServiceTally& tally, const RegistryLimits& limits) {
+  if (tally.real_servers < limits.rs_max) return {};
   return refuse(
       Refusal::TableFull,
       fmt::format("all {} places for real servers are taken (raise rs_max in [dataplane] and "
@@ -112,6 +116,22 @@ Status check_slots(const ServiceAddr& address, const ServiceSettings& settings,
   return refuse(Refusal::TableFull,
                 fmt::format("{}: mh_slots {} is smaller than the number of real servers, {}",
                             address.to_string(), settings.mh_slots, real_servers));
+}
+
+/// All lookup arrays together: each takes memory, and time of control's thread at every change.
+Status check_slots_sum(const ServiceAddr& address, const ServiceSettings* now,
+                       const ServiceSettings& next, const ServiceTally& tally,
+                       const RegistryLimits& limits) {
+  const std::uint64_t before = now != nullptr ? lookup_slots(*now) : 0;
+  const std::uint64_t sum = tally.mh_slots - before + lookup_slots(next);
+  const std::uint64_t most = mh_slots_limit(limits.mh_slots_max, limits.services_max);
+  if (lookup_slots(next) <= before || sum <= most) return {};
+  return refuse(
+      Refusal::TableFull,
+      fmt::format(
+          "{}: with mh_slots {} the lookup arrays of all services have {} slots, and {} are "
+          "allowed (lower mh_slots, or raise mh_slots_max in [dataplane] and restart lbd)",
+          address.to_string(), next.mh_slots, sum, most));
 }
 
 template <class T>
@@ -171,12 +191,39 @@ std::string why_no_new_flows(const RsEntry& rs) {
   return rs.settings.weight == 0 ? "weight 0" : "";
 }
 
-std::size_t rs_count(const ServiceMap& services) {
-  std::size_t count = 0;
+RegistryLimits limits_of(const Config& config) {
+  return {.services_max = config.dataplane.services_max,
+          .rs_max = config.dataplane.rs_max,
+          .ports = config.port_names(),
+          .mh_slots_max = config.dataplane.mh_slots_max};
+}
+
+std::uint64_t mh_slots_limit(std::uint32_t mh_slots_max, std::uint32_t services_max) {
+  return mh_slots_max != 0 ? mh_slots_max : std::uint64_t{services_max} * kMaglevSlotsDefault;
+}
+
+std::uint32_t lookup_slots(const ServiceSettings& settings) {
+  return is_hashed(settings.scheduler) ? settings.mh_slots : 0;
+}
+
+ServiceTally::ServiceTally(const ServiceMap& services) {
   for (const auto& [address, entry] : services) {
-    count += entry.real_servers.size() + (entry.settings.sorry ? 1 : 0);
+    for (const auto& [rs_address, rs] : entry.real_servers) add_backend(rs_address);
+    if (entry.settings.sorry) add_backend(entry.settings.sorry->address);
+    mh_slots += lookup_slots(entry.settings);
   }
-  return count;
+}
+
+void ServiceTally::add_backend(const IpAddr& address) {
+  ++backends[address];
+  ++real_servers;
+}
+
+void ServiceTally::drop_backend(const IpAddr& address) {
+  auto at = backends.find(address);
+  LB_ASSERT(at != backends.end() && real_servers > 0);
+  if (--at->second == 0) backends.erase(at);
+  --real_servers;
 }
 
 Result<ServiceEntry*> find_service(ServiceMap& services, const ServiceAddr& address) {
@@ -207,15 +254,15 @@ Result<RsEntry*> find_rs(ServiceMap& services, const ServiceAddr& service, const
                             service.to_string(), address.to_string(), hint));
 }
 
-Status add_service(ServiceMap& services, const RegistryLimits& limits, const ServiceAddr& address,
-                   const ServicePatch& patch, Origin origin) {
+Status add_service(ServiceMap& services, ServiceTally& tally, const RegistryLimits& limits,
+                   const ServiceAddr& address, const ServicePatch& patch, Origin origin) {
   ServiceEntry entry;
   entry.origin = origin;
   entry.settings = ServiceSettings::defaults(address);
   patch.apply_to(entry.settings);
   LB_TRY(refuse_misfits(address.to_string(), check_service_settings(address, entry.settings)));
   LB_TRY(check_ports(services, address));
-  LB_TRY(check_vip_is_no_backend(services, address.vip));
+  LB_TRY(check_vip_is_no_backend(services, tally, address.vip));
   LB_TRY(check_sorry(services, address, entry.settings));
   LB_TRY(join_vip(services, address, patch, entry.settings));
   if (services.size() >= limits.services_max) {
@@ -225,20 +272,28 @@ Status add_service(ServiceMap& services, const RegistryLimits& limits, const Ser
                     "and restart lbd)",
                     limits.services_max));
   }
-  if (entry.settings.sorry) LB_TRY(check_rs_room(services, limits));
+  if (entry.settings.sorry) LB_TRY(check_rs_room(tally, limits));
+  LB_TRY(check_slots_sum(address, nullptr, entry.settings, tally, limits));
+  if (entry.settings.sorry) tally.add_backend(entry.settings.sorry->address);
+  tally.mh_slots += lookup_slots(entry.settings);
   services.emplace(address, std::move(entry));
   return {};
 }
 
-Status set_service(ServiceMap& services, const RegistryLimits& limits, const ServiceAddr& address,
-                   const ServicePatch& patch) {
+Status set_service(ServiceMap& services, ServiceTally& tally, const RegistryLimits& limits,
+                   const ServiceAddr& address, const ServicePatch& patch) {
   LB_TRY_ASSIGN(ServiceEntry * entry, find_service(services, address));
   ServiceSettings settings = entry->settings;
   patch.apply_to(settings);
   LB_TRY(refuse_misfits(address.to_string(), check_service_settings(address, settings)));
   LB_TRY(check_sorry(services, address, settings));
   LB_TRY(check_slots(address, settings, entry->real_servers.size()));
-  if (settings.sorry && !entry->settings.sorry) LB_TRY(check_rs_room(services, limits));
+  if (settings.sorry && !entry->settings.sorry) LB_TRY(check_rs_room(tally, limits));
+  LB_TRY(check_slots_sum(address, &entry->settings, settings, tally, limits));
+  tally.mh_slots += lookup_slots(settings);
+  tally.mh_slots -= lookup_slots(entry->settings);
+  if (settings.sorry) tally.add_backend(settings.sorry->address);
+  if (entry->settings.sorry) tally.drop_backend(entry->settings.sorry->address);
   entry->settings = settings;
   each_of_vip(services, address.vip, [&](const ServiceAddr&, ServiceEntry& other) {
     vip_part(patch).apply_to(other.settings);
@@ -246,8 +301,9 @@ Status set_service(ServiceMap& services, const RegistryLimits& limits, const Ser
   return {};
 }
 
-Status add_rs(ServiceMap& services, const RegistryLimits& limits, const ServiceAddr& service,
-              const IpAddr& address, const RsPatch& patch, Origin origin) {
+Status add_rs(ServiceMap& services, ServiceTally& tally, const RegistryLimits& limits,
+              const ServiceAddr& service, const IpAddr& address, const RsPatch& patch,
+              Origin origin) {
   LB_TRY_ASSIGN(ServiceEntry * entry, find_service(services, service));
   RsEntry rs;
   rs.origin = origin;
@@ -262,8 +318,9 @@ Status add_rs(ServiceMap& services, const RegistryLimits& limits, const ServiceA
     return refuse(Refusal::Clash, fmt::format("{} is its sorry server already", what));
   }
   LB_TRY(check_backend_is_no_vip(services, address));
-  LB_TRY(check_rs_room(services, limits));
+  LB_TRY(check_rs_room(tally, limits));
   LB_TRY(check_slots(service, entry->settings, entry->real_servers.size() + 1));
+  tally.add_backend(address);
   entry->real_servers.emplace(address, std::move(rs));
   return {};
 }

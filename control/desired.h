@@ -52,10 +52,26 @@ struct RegistryLimits {
   std::uint32_t services_max = 1024;
   std::uint32_t rs_max = 4096;
   std::vector<std::string> ports;  ///< interface names by PortIndex
+  /// Slots of all lookup arrays together; 0: as many as services_max services take by default.
+  std::uint32_t mh_slots_max = 0;
 };
+[[nodiscard]] RegistryLimits limits_of(const Config& config);
+/// RegistryLimits::mh_slots_max, with what 0 stands for.
+[[nodiscard]] std::uint64_t mh_slots_limit(std::uint32_t mh_slots_max, std::uint32_t services_max);
+/// Slots of a service's lookup array; 0 when its scheduler needs none.
+[[nodiscard]] std::uint32_t lookup_slots(const ServiceSettings& settings);
 
-/// The real servers and sorry servers of all services.
-[[nodiscard]] std::size_t rs_count(const ServiceMap& services);
+/// What the checks ask of all services of a map together, so that they need not walk it. Kept by
+/// add_service(), set_service() and add_rs(); after any other change of the map it is made anew.
+struct ServiceTally {
+  ServiceTally() = default;
+  explicit ServiceTally(const ServiceMap& services);
+  std::map<IpAddr, std::uint32_t> backends;  ///< real and sorry servers: in how many services
+  std::size_t real_servers = 0;              ///< and sorry servers, of all services
+  std::uint64_t mh_slots = 0;
+  void add_backend(const IpAddr& address);
+  void drop_backend(const IpAddr& address);
+};
 
 /// The services of a VIP lie side by side in the map: the first one, or where it would be.
 [[nodiscard]] ServiceMap::const_iterator first_of_vip(const ServiceMap& services,
@@ -66,13 +82,14 @@ struct RegistryLimits {
 // TableFull.
 /// vip_owner, vip_unmatched and icmp_echo are taken over from the VIP's other services when the
 /// patch does not say them; saying something else than they do is a Clash.
-Status add_service(ServiceMap& services, const RegistryLimits& limits, const ServiceAddr& address,
-                   const ServicePatch& patch, Origin origin);
+Status add_service(ServiceMap& services, ServiceTally& tally, const RegistryLimits& limits,
+                   const ServiceAddr& address, const ServicePatch& patch, Origin origin);
 /// The three settings of the VIP go to all its services.
-Status set_service(ServiceMap& services, const RegistryLimits& limits, const ServiceAddr& address,
-                   const ServicePatch& patch);
-Status add_rs(ServiceMap& services, const RegistryLimits& limits, const ServiceAddr& service,
-              const IpAddr& address, const RsPatch& patch, Origin origin);
+Status set_service(ServiceMap& services, ServiceTally& tally, const RegistryLimits& limits,
+                   const ServiceAddr& address, const ServicePatch& patch);
+Status add_rs(ServiceMap& services, ServiceTally& tally, const RegistryLimits& limits,
+              const ServiceAddr& service, const IpAddr& address, const RsPatch& patch,
+              Origin origin);
 Status set_rs(ServiceMap& services, const RegistryLimits& limits, const ServiceAddr& service,
               const IpAddr& address, const RsPatch& patch);
 

@@ -9,6 +9,7 @@
 #include <numeric>
 #include <string_view>
 
+#include "control/desired.h"
 #include "dataplane/base/units.h"
 #include "dataplane/counters.h"
 #include "dataplane/io/sizing.h"
@@ -27,14 +28,16 @@ std::uint64_t ring_bytes(const RingSizes& sizes) {
          std::uint64_t{sizes.fill + sizes.completion} * kFrameBytes;
 }
 
+constexpr std::uint64_t kLookupSlotBytes = 2 * sizeof(std::uint16_t);  // twice: see memory_plan.h
+
 std::uint64_t lookup_bytes(const Config& config) {
-  std::uint64_t bytes = 0;
+  std::uint64_t slots = 0;
   for (const ConfigService& service : config.services) {
     auto settings = ServiceSettings::defaults(service.address);
     service.settings.apply_to(settings);
-    if (is_hashed(settings.scheduler)) bytes += std::uint64_t{settings.mh_slots} * 2;
+    slots += lookup_slots(settings);
   }
-  return bytes * 2;
+  return slots * kLookupSlotBytes;
 }
 
 }  // namespace
@@ -52,6 +55,8 @@ MemoryPlan plan_memory(const Config& config, std::uint32_t workers) {
   RingSizes sizes = ring_sizes(dataplane, ports).value_or(RingSizes{});  // Config::parse checked it
   MemoryPlan plan;
   plan.workers = workers;
+  plan.lookup_max_bytes =
+      mh_slots_limit(dataplane.mh_slots_max, dataplane.services_max) * kLookupSlotBytes;
   plan.items = {
       {"flow tables IPv4", workers * FlowTable<FlowKey4>::memory_bytes_for(path.flows_max)},
       {"flow tables IPv6", workers * FlowTable<FlowKey6>::memory_bytes_for(path.flows_max_v6)},
@@ -93,8 +98,11 @@ std::string memory_text(const MemoryPlan& plan) {
   for (const MemoryItem& item : plan.items) {
     text += fmt::format("{:<20} {:>12}\n", item.name, format_bytes(item.bytes));
   }
-  return text + fmt::format("{:<20} {:>12} with {}\n", "total", format_bytes(plan.total_bytes()),
-                            counted(plan.workers, "worker"));
+  return text +
+         fmt::format("{:<20} {:>12} with {}\n", "total", format_bytes(plan.total_bytes()),
+                     counted(plan.workers, "worker")) +
+         fmt::format("lookup arrays can grow to {} at run time (mh_slots_max)\n",
+                     format_bytes(plan.lookup_max_bytes));
 }
 
 }  // namespace lb

@@ -20,6 +20,8 @@ struct MemoryItem {
 struct MemoryPlan {
   std::uint32_t workers = 1;
   std::vector<MemoryItem> items;
+  /// What the item "lookup arrays" can grow to at run time: mh_slots_max. Not in total_bytes().
+  std::uint64_t lookup_max_bytes = 0;
   [[nodiscard]] std::uint64_t total_bytes() const;
 };
 

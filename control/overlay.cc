@@ -75,9 +75,10 @@ class Layer {
     for (const ConfigService& service : file) {
       ServicePatch patch = service.settings;
       patch.merge(words_[service.address.vip]);
-      LB_TRY(add_service(all_, limits_, service.address, patch, Origin::Config));
+      LB_TRY(add_service(all_, tally_, limits_, service.address, patch, Origin::Config));
       for (const ConfigRealServer& rs : service.real_servers) {
-        LB_TRY(add_rs(all_, limits_, service.address, rs.address, rs.settings, Origin::Config));
+        LB_TRY(add_rs(all_, tally_, limits_, service.address, rs.address, rs.settings,
+                      Origin::Config));
       }
     }
     return {};
@@ -94,14 +95,16 @@ class Layer {
         }
       }
     }
+    tally_ = ServiceTally(all_);
   }
 
   void change_services() {
     for (const auto& [address, change] : overlay_.services) {
       if (!change.touched || change.removed || !counts(address, change)) continue;
       note(fmt::format("service {}", address.to_string()),
-           change.basis ? set_service(all_, limits_, address, change.patch)
-                        : add_service(all_, limits_, address, change.patch, Origin::Runtime));
+           change.basis
+               ? set_service(all_, tally_, limits_, address, change.patch)
+               : add_service(all_, tally_, limits_, address, change.patch, Origin::Runtime));
     }
   }
 
@@ -112,8 +115,8 @@ class Layer {
         auto what =
             fmt::format("real server {} of {}", rs_address.to_string(), address.to_string());
         auto status = rs_change.basis ? set_rs(all_, limits_, address, rs_address, rs_change.patch)
-                                      : add_rs(all_, limits_, address, rs_address, rs_change.patch,
-                                               Origin::Runtime);
+                                      : add_rs(all_, tally_, limits_, address, rs_address,
+                                               rs_change.patch, Origin::Runtime);
         if (status) all_[address].real_servers[rs_address].draining = rs_change.draining;
         note(what, status);
       }
@@ -122,12 +125,11 @@ class Layer {
 
   void change_vips() {
     for (const auto& [vip, change] : overlay_.vips) {
-      auto at =
-          std::ranges::find_if(all_, [&](const auto& service) { return service.first.vip == vip; });
-      if (at == all_.end()) continue;
+      auto at = first_of_vip(all_, vip);
+      if (at == all_.end() || at->first.vip != vip) continue;
       if (words_[vip] == change.basis) {
         note(fmt::format("VIP {}", vip.to_string()),
-             set_service(all_, limits_, at->first, change.patch));
+             set_service(all_, tally_, limits_, at->first, change.patch));
       } else {
         overruled(fmt::format("VIP {}", vip.to_string()));
       }
@@ -181,6 +183,7 @@ class Layer {
   std::vector<std::string>& dropped_;
   std::map<IpAddr, ServicePatch> words_;
   ServiceMap all_;
+  ServiceTally tally_;  // of all_
 };
 
 }  // namespace

@@ -101,6 +101,12 @@ void Registry::release(const ServiceEntry& entry) {
   service_slots_.give_back(slot_of(entry.id));
 }
 
+void Registry::untally(const ServiceEntry& entry) {
+  for (const auto& [address, rs] : entry.real_servers) tally_.drop_backend(address);
+  if (entry.settings.sorry) tally_.drop_backend(entry.settings.sorry->address);
+  tally_.mh_slots -= lookup_slots(entry.settings);
+}
+
 Status Registry::check_on_link(const IpAddr& address, const RsSettings& settings) const {
   if (!on_link_ || settings.mac) return {};
   return on_link_(address, settings);
@@ -128,7 +134,7 @@ Status Registry::add_service(const ServiceAddr& address, const ServicePatch& pat
   if (!is_vip(services_, address.vip)) {
     LB_TRY(check_vip(address.vip, patch.vip_owner.value_or(VipOwner::Lbd)));
   }
-  LB_TRY(lb::add_service(services_, limits_, address, patch, Origin::Runtime));
+  LB_TRY(lb::add_service(services_, tally_, limits_, address, patch, Origin::Runtime));
   adopt_service(address, services_[address], 0);
   touched();
   return {};
@@ -139,7 +145,7 @@ Status Registry::set_service(const ServiceAddr& address, const ServicePatch& pat
   auto sorry_before = entry->settings.sorry;
   if (patch.sorry) LB_TRY(check_sorry_on_link(sorry_before, *patch.sorry));
   if (patch.vip_owner) LB_TRY(check_vip(address.vip, *patch.vip_owner));
-  LB_TRY(lb::set_service(services_, limits_, address, patch));
+  LB_TRY(lb::set_service(services_, tally_, limits_, address, patch));
   const auto& sorry = entry->settings.sorry;
   bool same = sorry && sorry_before && sorry->address == sorry_before->address;
   if (!same) {
@@ -155,6 +161,7 @@ Status Registry::set_service(const ServiceAddr& address, const ServicePatch& pat
 Status Registry::del_service(const ServiceAddr& address) {
   LB_TRY_ASSIGN(ServiceEntry * entry, find_service(services_, address));
   release(*entry);
+  untally(*entry);
   services_.erase(address);
   touched();
   return {};
@@ -164,10 +171,11 @@ Status Registry::add_rs(const ServiceAddr& service, const IpAddr& address, const
   // First as a whole on a copy's terms: what the settings would be, then the network.
   RsSettings settings;
   patch.apply_to(settings);
-  LB_TRY(lb::add_rs(services_, limits_, service, address, patch, Origin::Runtime));
+  LB_TRY(lb::add_rs(services_, tally_, limits_, service, address, patch, Origin::Runtime));
   ServiceEntry& entry = services_[service];
   if (auto status = check_on_link(address, settings); !status) {
     entry.real_servers.erase(address);
+    tally_.drop_backend(address);
     return status;
   }
   RsEntry& rs = entry.real_servers[address];
@@ -201,6 +209,7 @@ Status Registry::set_rs(const ServiceAddr& service, const IpAddr& address, const
 Status Registry::del_rs(const ServiceAddr& service, const IpAddr& address) {
   LB_TRY_ASSIGN(RsEntry * rs, find_rs(services_, service, address));
   release(*rs);
+  tally_.drop_backend(address);
   services_[service].real_servers.erase(address);
   touched();
   return {};
@@ -236,6 +245,7 @@ void Registry::remove_drained(const std::vector<DrainEnd>& ends) {
     auto at = real_servers.find(end.real_server);
     LB_ASSERT(at != real_servers.end());
     release(at->second);
+    tally_.drop_backend(end.real_server);
     real_servers.erase(at);
   }
   touched();
@@ -275,12 +285,20 @@ HealthMemory Registry::health_memory() const {
 }
 
 Registry::Checkpoint Registry::checkpoint() const {
-  return {services_,       service_slots_, rs_slots_, revision_,
-          saved_revision_, file_,          restored_, restored_health_};
+  return {.services = services_,
+          .tally = tally_,
+          .service_slots = service_slots_,
+          .rs_slots = rs_slots_,
+          .revision = revision_,
+          .saved_revision = saved_revision_,
+          .file = file_,
+          .restored = restored_,
+          .restored_health = restored_health_};
 }
 
 void Registry::roll_back(Checkpoint checkpoint) noexcept {
   services_ = std::move(checkpoint.services);
+  tally_ = std::move(checkpoint.tally);
   service_slots_.roll_back(std::move(checkpoint.service_slots));
   rs_slots_.roll_back(std::move(checkpoint.rs_slots));
   revision_ = checkpoint.revision;

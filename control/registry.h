@@ -133,12 +133,14 @@ class Registry {
   void reindex();
   void release(const RsEntry& rs);
   void release(const ServiceEntry& entry);
+  void untally(const ServiceEntry& entry);
   void adopt(ServiceMap next, std::uint64_t now_ms);
   void adopt_service(const ServiceAddr& address, ServiceEntry& entry, std::uint64_t now_ms);
   [[nodiscard]] std::vector<std::string> changes_to(const ServiceMap& next) const;
 
   RegistryLimits limits_;
   ServiceMap services_;
+  ServiceTally tally_;  ///< of services_
   SlotPool service_slots_, rs_slots_;
   std::vector<RsRef> rs_by_slot_;
   std::vector<const ServiceMap::value_type*> service_by_slot_;
@@ -152,6 +154,7 @@ class Registry {
 
 struct Registry::Checkpoint {
   ServiceMap services;
+  ServiceTally tally;
   SlotPool service_slots, rs_slots;
   std::uint64_t revision, saved_revision;
   FileServices file;

@@ -181,6 +181,7 @@ void Registry::adopt(ServiceMap next, std::uint64_t now_ms) {
     }
   }
   for (auto& [address, entry] : next) adopt_service(address, entry, now_ms);
+  tally_ = ServiceTally(next);
   services_ = std::move(next);
   touched();
 }

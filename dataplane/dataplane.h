@@ -47,6 +47,7 @@ struct DataplaneConfig {
   std::uint32_t services_max = 1024;
   std::uint32_t rs_max = 4096;
   std::string offload_notes;  ///< file that tells what was switched off (offloads.h); empty: none
+  std::uint32_t mh_slots_max = 0;  ///< control's: of all lookup arrays together; 0: automatic
 };
 
 struct PortInfo {

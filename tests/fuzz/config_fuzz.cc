@@ -21,8 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   LB_ASSERT(again.has_value());
   LB_ASSERT(daemon_rows(*again) == daemon_rows(*config));
   LB_ASSERT(again->services == config->services);
-  Registry registry(
-      {config->dataplane.services_max, config->dataplane.rs_max, config->port_names()});
+  Registry registry(limits_of(*config));
   LB_ASSERT(registry.load(config->services, 0).has_value());
   LB_ASSERT(registry.overlay() == Overlay{});
   return 0;

@@ -219,6 +219,8 @@ TEST(MemoryPlan, AddsUpAndWarns) {
   EXPECT_EQ(memory_warning(one, std::nullopt), "");
   EXPECT_THAT(memory_warning(one, 50U << 20), HasSubstr("50.0 MiB are available (lower flows_max"));
   EXPECT_THAT(memory_text(one), HasSubstr("total"));
+  EXPECT_EQ(one.lookup_max_bytes, std::uint64_t{1024} * kMaglevSlotsDefault * 4);
+  EXPECT_THAT(memory_text(one), HasSubstr("lookup arrays can grow to 256 MiB"));
   ConfigService service{kWeb, with_scheduler(Scheduler::Mh), {}};
   config.services.push_back(service);
   EXPECT_GE(plan_memory(config, 1).total_bytes(),

@@ -254,6 +254,60 @@ TEST(Registry, SorryServerHasAnIdAndASlot) {
   EXPECT_EQ(registry.rs_at_slot(slot_of(id)).address, nullptr);
 }
 
+TEST(Registry, LookupArraysAreBoundedInSum) {
+  RegistryLimits limits = small_limits();
+  limits.mh_slots_max = 1'000;
+  Registry registry(limits);
+  ServicePatch mh = with_scheduler(Scheduler::Mh);
+  mh.mh_slots = 499;
+  ASSERT_TRUE(registry.add_service(kWeb, mh));
+  ASSERT_TRUE(registry.add_service(service_addr("192.0.2.11:80/tcp"), mh));
+  auto refused = registry.add_service(service_addr("192.0.2.12:80/tcp"), mh);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(http_status(refused.error()), 422);
+  EXPECT_THAT(refused.error().message, HasSubstr("raise mh_slots_max in [dataplane]"));
+  ASSERT_TRUE(registry.add_service(service_addr("192.0.2.13:80/tcp"), {})) << "wrr takes no slots";
+  EXPECT_FALSE(registry.set_service(service_addr("192.0.2.13:80/tcp"), mh));
+  ServicePatch larger;
+  larger.mh_slots = 503;
+  EXPECT_FALSE(registry.set_service(kWeb, larger));
+  larger.mh_slots = 251;
+  ASSERT_TRUE(registry.set_service(kWeb, larger));
+  ASSERT_TRUE(registry.del_service(service_addr("192.0.2.11:80/tcp")));
+  ASSERT_TRUE(registry.set_service(service_addr("192.0.2.13:80/tcp"), mh));
+}
+
+/// Every way that a backend comes and goes: what is left is free to be a VIP, what stays is not.
+TEST(Registry, BackendsAreCountedThroughEveryChange) {
+  auto registry = with_two_rs();
+  auto is_free = [&](const IpAddr& address) {
+    ServiceAddr probe = service_addr("192.0.2.10:999/tcp");
+    probe.vip = address;
+    if (!registry.add_service(probe, {})) return false;
+    EXPECT_TRUE(registry.del_service(probe));
+    return true;
+  };
+  const ServiceAddr other = service_addr("192.0.2.11:80/tcp");
+  ServicePatch sorry;
+  sorry.sorry.emplace(SorrySettings{kRs3, {}, 0});
+  ASSERT_TRUE(registry.add_service(other, sorry));
+  ASSERT_TRUE(registry.add_rs(other, kRs1, {}));
+  EXPECT_FALSE(is_free(kRs3));
+  sorry.sorry.emplace(std::nullopt);
+  ASSERT_TRUE(registry.set_service(other, sorry));
+  EXPECT_TRUE(is_free(kRs3));
+  ASSERT_TRUE(registry.del_rs(kWeb, kRs1));
+  EXPECT_FALSE(is_free(kRs1)) << "of the other service";
+  ASSERT_TRUE(registry.del_service(other));
+  EXPECT_TRUE(is_free(kRs1));
+  ASSERT_TRUE(registry.drain_rs(kWeb, kRs2, 0, 0));
+  registry.remove_drained(registry.drains_over(100'000, [](std::uint32_t) { return 0U; }));
+  EXPECT_TRUE(is_free(kRs2));
+  registry.set_on_link([](const IpAddr&, const RsSettings&) -> Status { return fail(EINVAL, ""); });
+  EXPECT_FALSE(registry.add_rs(kWeb, kRs2, {}));
+  EXPECT_TRUE(is_free(kRs2));
+}
+
 TEST(Registry, DrainEndsWithTheLastFlowOrTheDeadline) {
   auto registry = with_two_rs();
   std::map<std::uint32_t, std::uint64_t> flows;
