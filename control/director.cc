@@ -43,6 +43,11 @@ void log_report(const char* what, const ReloadReport& report) {
   for (const std::string& line : report.dropped) spdlog::warn("{}: {}", what, line);
 }
 
+Status send_frame(int ifindex, const Frame& frame) {
+  LB_TRY_ASSIGN(PacketSocket socket, PacketSocket::sender(ifindex));
+  return socket.send(frame);
+}
+
 }  // namespace
 
 Status read_networks(Netlink& netlink, Networks& networks) {
@@ -76,6 +81,7 @@ struct Director::Impl {
   void save();
   void read_neighbours();
   void probe(const NeighbourTarget& target);
+  void ask(const NeighbourTarget& target);
   std::optional<NeighbourEntry> look_up(const NeighbourTarget& target);
   void announce(PortIndex port, const IpAddr& vip);
   ApiResponse on_request(const ApiRequest& request);
@@ -121,6 +127,7 @@ Director::Impl::Impl(Parts parts)
                });
              }),
       resolver({.probe = [this](const NeighbourTarget& target) { probe(target); },
+                .ask = [this](const NeighbourTarget& target) { ask(target); },
                 .look_up = [this](const NeighbourTarget& target) { return look_up(target); }}),
       controller(
           std::move(parts.config), std::move(parts.config_path), std::move(parts.state),
@@ -365,6 +372,21 @@ void Director::Impl::probe(const NeighbourTarget& target) {
   }
 }
 
+/// The kernel takes the answer as it takes any ARP reply or advertisement, and tells it by an
+/// event.
+void Director::Impl::ask(const NeighbourTarget& target) {
+  if (target.vlan != 0) {
+    tagged.probe(target);
+    return;
+  }
+  const Networks::Port& port = networks.port(target.port);
+  auto source = networks.source_for(target.port, target.address);
+  if (!port.exists || !port.link.up || !source) return;
+  Status sent =
+      send_frame(port.link.ifindex, resolve_frame(port.link.mac, *source, target.address, 0));
+  if (!sent) spdlog::debug("asking for {}: {}", target.address.to_string(), sent.error().message);
+}
+
 std::optional<NeighbourEntry> Director::Impl::look_up(const NeighbourTarget& target) {
   const Networks::Port& port = networks.port(target.port);
   if (!port.exists) return std::nullopt;
@@ -374,13 +396,7 @@ std::optional<NeighbourEntry> Director::Impl::look_up(const NeighbourTarget& tar
 void Director::Impl::announce(PortIndex index, const IpAddr& vip) {
   const Networks::Port& port = networks.port(index);
   if (!port.exists || !port.link.up) return;
-  auto socket = PacketSocket::sender(port.link.ifindex);
-  Status sent = {};
-  if (!socket) {
-    sent = std::unexpected(socket.error());
-  } else {
-    sent = socket->send(announce_frame(port.link.mac, vip, 0));
-  }
+  Status sent = send_frame(port.link.ifindex, announce_frame(port.link.mac, vip, 0));
   if (!sent) spdlog::warn("VIP {}: not announced: {}", vip.to_string(), sent.error().message);
 }
 

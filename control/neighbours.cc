@@ -62,6 +62,18 @@ void NeighbourResolver::request(const NeighbourTarget& target, std::uint64_t now
   if (item != targets_.end()) probe(target, item->second, now_ms);
 }
 
+void NeighbourResolver::doubt(const IpAddr& address, std::uint64_t now_ms) {
+  auto item = targets_.lower_bound({.address = address, .port = {}, .vlan = 0});
+  for (; item != targets_.end() && item->first.address == address; ++item) {
+    State& state = item->second;
+    if ((state.kernel_state & kNeverProbe) != 0) continue;
+    if (state.ever_asked && now_ms - state.asked_ms < kProbeIntervalMs / 2) continue;
+    state.ever_asked = true;
+    state.asked_ms = now_ms;
+    if (hooks_.ask) hooks_.ask(item->first);
+  }
+}
+
 void NeighbourResolver::probe(const NeighbourTarget& target, State& state, std::uint64_t now_ms) {
   if (state.ever_probed && now_ms - state.probed_ms < kProbeIntervalMs / 2) return;
   state.ever_probed = true;

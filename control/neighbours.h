@@ -40,6 +40,9 @@ class NeighbourResolver {
     /// Asks the target for its MAC (the kernel, or for tagged ones our own frame). Must not call
     /// back.
     std::function<void(const NeighbourTarget&)> probe;
+    /// Asks everybody on the wire for the target's MAC, whatever the kernel thinks it knows. Must
+    /// not call back. May be empty.
+    std::function<void(const NeighbourTarget&)> ask;
     /// What the kernel knows of an untagged target already; it tells changes only. May be empty.
     std::function<std::optional<NeighbourEntry>(const NeighbourTarget&)> look_up;
   };
@@ -56,6 +59,10 @@ class NeighbourResolver {
   bool on_tagged_answer(const NeighbourTarget& target, const MacAddr& mac, std::uint64_t now_ms);
   /// A worker has dropped packets for want of this MAC: probe now unless that was done just before.
   void request(const NeighbourTarget& target, std::uint64_t now_ms);
+  /// A check of this address failed: it may have another MAC by now. Asked at once behind every
+  /// port and tag, at most twice a second; the kernel alone would send to the old MAC for half a
+  /// minute.
+  void doubt(const IpAddr& address, std::uint64_t now_ms);
   /// Every second: probes what is unresolved, failed or stale; at most kProbesPerTick of them.
   void tick(std::uint64_t now_ms);
 
@@ -72,8 +79,8 @@ class NeighbourResolver {
     std::optional<MacAddr> mac;
     std::uint16_t kernel_state = 0;  // NUD_*; of tagged ones kept by tick()
     std::uint64_t confirmed_ms = 0;
-    std::uint64_t probed_ms = 0;
-    bool ever_probed = false;
+    std::uint64_t probed_ms = 0, asked_ms = 0;
+    bool ever_probed = false, ever_asked = false;
     unsigned unanswered = 0;
   };
   bool learn(State& state, const MacAddr& mac);

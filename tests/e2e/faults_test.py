@@ -158,7 +158,8 @@ def rs_changes_its_mac(bed):
         bed.sh("rs2", "ip", "link", "set", "dev", "eth0", "address", mac)
         if bed.v6:
             bed.sh("rs2", "ping", "-c", "1", "-W", "2", bed.vars["TB_CLIENT_IP"], check=False)
-        wait_for("lbd to learn the new MAC", 60, lambda: lbd.real_server(bed.rs[1])["resolved_mac"] == mac)
+        # The first check that fails asks for it: interval and timeout of the check, and an answer.
+        wait_for("lbd to learn the new MAC", 3, lambda: lbd.real_server(bed.rs[1])["resolved_mac"] == mac)
         lbd.wait_serving(seconds=20)
         with Load(bed) as load:
             load.more(200)

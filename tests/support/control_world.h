@@ -66,9 +66,10 @@ struct ControlWorld {
   std::uint64_t now_ms = 1'000'000;
   FakeDataplane dataplane{{"eth0", "eth1"}};
   Networks networks = two_networks();
-  std::vector<NeighbourTarget> probes;
+  std::vector<NeighbourTarget> probes, asked;
   NeighbourResolver resolver{
       {.probe = [this](const NeighbourTarget& target) { probes.push_back(target); },
+       .ask = [this](const NeighbourTarget& target) { asked.push_back(target); },
        .look_up = {}}};
   Controller controller;
 };

@@ -221,6 +221,17 @@ TEST_F(ControllerTest, AnAddressOfTheDirectorInTheConfigStopsTheStart) {
   EXPECT_NE(started.error().message.find("10.0.0.1 is an address"), std::string::npos);
 }
 
+TEST_F(ControllerTest, AFailedCheckAsksForTheMacAgain) {
+  ASSERT_TRUE(controller.start());
+  ASSERT_TRUE(world.resolve("192.168.1.54", kMac));
+  const CheckTarget target = *controller.checks().begin();
+  controller.on_check(target, true, "");
+  EXPECT_TRUE(world.asked.empty());
+  controller.on_check(target, false, "no answer");
+  ASSERT_EQ(world.asked.size(), 1U);
+  EXPECT_EQ(world.asked[0].address, ip("192.168.1.54"));
+}
+
 TEST_F(ControllerTest, TwoServicesThatCheckOneRsShareTheCheck) {
   ASSERT_TRUE(controller.start());
   ASSERT_TRUE(controller.add_service(service("192.168.1.223:80/tcp")));

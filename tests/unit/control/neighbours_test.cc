@@ -32,9 +32,10 @@ class NeighbourResolverTest : public testing::Test {
     resolver.tick(now);
   }
   std::uint64_t now = 5000;
-  std::vector<NeighbourTarget> probes;
+  std::vector<NeighbourTarget> probes, asked;
   std::optional<NeighbourEntry> known;
   NeighbourResolver resolver{{.probe = [this](const NeighbourTarget& t) { probes.push_back(t); },
+                              .ask = [this](const NeighbourTarget& t) { asked.push_back(t); },
                               .look_up = [this](const NeighbourTarget&) { return known; }}};
 };
 
@@ -108,6 +109,21 @@ TEST_F(NeighbourResolverTest, AWorkersRequestProbesButNotTwiceInHalfASecond) {
   EXPECT_EQ(probes.size(), 2U);
   resolver.request(target("10.0.0.6"), now + 600);
   EXPECT_EQ(probes.size(), 2U);
+}
+
+TEST_F(NeighbourResolverTest, ADoubtedOneIsAskedAtOnceBehindEveryPortAndTag) {
+  const auto plain = target("10.0.0.5"), tagged = target("10.0.0.5", 7);
+  want({plain, tagged, target("10.0.0.6")});
+  entry("10.0.0.5", NUD_REACHABLE, kMacA);
+  resolver.doubt(plain.address, now);
+  EXPECT_EQ(asked, (std::vector{plain, tagged})) << "reachable or not";
+  resolver.doubt(plain.address, now + 499);
+  EXPECT_EQ(asked.size(), 2U) << "not twice in half a second";
+  resolver.doubt(plain.address, now + 500);
+  EXPECT_EQ(asked.size(), 4U);
+  entry("10.0.0.5", NUD_PERMANENT, kMacA);
+  resolver.doubt(plain.address, now + 9000);
+  EXPECT_EQ(asked.size(), 5U) << "what somebody wrote by hand is not doubted";
 }
 
 TEST_F(NeighbourResolverTest, ATaggedOneIsAskedAgainAfterItsTimeAndFailsAfterThreeSilences) {
