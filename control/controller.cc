@@ -41,6 +41,7 @@ Controller::Controller(Config config, std::string config_path, State state, Part
       stats_(parts_.dataplane.counters()),
       health_([this](const IpAddr& rs) { return parts_.networks.kernel_reaches(rs); }),
       started_ms_(parts_.now_ms()) {
+  panic_restored_ = state.panic;
   registry_.restore(std::move(state.overlay), std::move(state.health));
   registry_.set_on_link([this](const IpAddr& rs, const RsSettings& settings) -> Status {
     auto egress = parts_.networks.egress_of(rs, settings.port, settings.vlan);
@@ -56,6 +57,10 @@ Controller::Controller(Config config, std::string config_path, State state, Part
 
 Result<ReloadReport> Controller::start() {
   ReloadReport report;
+  if (panic_restored_) {
+    LB_TRY(set_panic(true));
+    spdlog::warn("panic was on when lbd ended and stays on (lbctl panic off ends it)");
+  }
   LB_TRY(change([&]() -> Status {
     LB_TRY_ASSIGN(report, registry_.load(config_.services, parts_.now_ms()));
     return {};
@@ -217,6 +222,7 @@ Result<ReloadReport> Controller::reload() {
 
 Status Controller::set_panic(bool on) {
   LB_TRY(parts_.dataplane.set_panic(on));
+  ++panic_changes_;
   spdlog::warn("panic is {}", on ? "on: every packet goes to the kernel" : "off");
   return {};
 }
@@ -269,7 +275,10 @@ void Controller::tick() {
 }
 
 State Controller::state() const {
-  return {.keys = keys_, .overlay = registry_.overlay(), .health = registry_.health_memory()};
+  return {.keys = keys_,
+          .overlay = registry_.overlay(),
+          .health = registry_.health_memory(),
+          .panic = parts_.dataplane.panic()};
 }
 
 ViewInput Controller::view() const {

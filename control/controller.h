@@ -37,7 +37,7 @@ class Controller {
   Controller(Config config, std::string config_path, State state, Parts parts);
 
   /// Loads the config's services with the run-time changes of the state over them, and publishes
-  /// the first generation.
+  /// the first generation; panic is on before that when it was on in the state.
   Result<ReloadReport> start();
 
   // Commands. Each is published when it returns; an error (no memory is one) means that nothing has
@@ -71,6 +71,10 @@ class Controller {
   [[nodiscard]] const Stats& stats() const { return stats_; }
   [[nodiscard]] const std::set<CheckTarget>& checks() const { return checks_; }
   [[nodiscard]] State state() const;
+  /// Moves with every change that state() tells.
+  [[nodiscard]] std::uint64_t saved_revision() const {
+    return registry_.saved_revision() + panic_changes_;
+  }
   [[nodiscard]] ViewInput view() const;
   [[nodiscard]] VersionInfo version() const;
   [[nodiscard]] std::vector<NeighbourInfo> neighbours() const;
@@ -105,6 +109,8 @@ class Controller {
   std::uint64_t started_ms_;
   std::function<void()> on_change_;
   std::string drain_error_;
+  std::uint64_t panic_changes_ = 0;
+  bool panic_restored_ = false;
 };
 
 }  // namespace lb

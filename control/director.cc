@@ -166,7 +166,7 @@ void Director::Impl::stop() {
   api.reset();
   checker.set_targets({});
   vips.remove_all();
-  if (saved_revision != controller.registry().saved_revision()) save();
+  if (saved_revision != controller.saved_revision()) save();
   events.release();  // netlink owns the descriptor
 }
 
@@ -294,7 +294,7 @@ void Director::Impl::on_tick() {
     resolver.tick(now_ms());
     vips.tick();
     if (ticks % kTicksPerWatch == 0) dataplane->watch();
-    if (saved_revision != controller.registry().saved_revision()) save();
+    if (saved_revision != controller.saved_revision()) save();
   }
   settle();
 }
@@ -340,7 +340,7 @@ void Director::Impl::settle() {
 
 void Director::Impl::save() {
   const std::string& path = controller.config().control.state;
-  saved_revision = controller.registry().saved_revision();
+  saved_revision = controller.saved_revision();
   Status done = save_state(path, controller.state());
   std::string error = done ? std::string{} : done.error().message;
   if (error != save_error && !error.empty()) {
@@ -405,7 +405,7 @@ ApiResponse Director::Impl::on_request(const ApiRequest& request) {
   if (request.method != "GET") {
     spdlog::info("API: {} {}: {}", request.method, request.target, answer.status);
     // What was answered with success survives a crash from here on.
-    if (saved_revision != controller.registry().saved_revision()) save();
+    if (saved_revision != controller.saved_revision()) save();
   }
   return answer;
 }

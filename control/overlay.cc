@@ -46,6 +46,7 @@ OverlayService difference(const ConfigService* said, const ServiceAddr& address,
     rs_change.basis = basis_of(find_in(said, rs_address));
     rs_change.patch = RsPatch::between(settings_of(rs_change.basis), rs.settings);
     rs_change.draining = rs.draining;
+    rs_change.drain_deadline_ms = rs.draining ? rs.drain_deadline_ms : 0;
     if (!rs_change.basis || rs.draining || rs_change.patch != RsPatch{}) {
       change.real_servers.emplace(rs_address, std::move(rs_change));
     }
@@ -117,7 +118,11 @@ class Layer {
         auto status = rs_change.basis ? set_rs(all_, limits_, address, rs_address, rs_change.patch)
                                       : add_rs(all_, tally_, limits_, address, rs_address,
                                                rs_change.patch, Origin::Runtime);
-        if (status) all_[address].real_servers[rs_address].draining = rs_change.draining;
+        if (status) {
+          RsEntry& rs = all_[address].real_servers[rs_address];
+          rs.draining = rs_change.draining;
+          rs.drain_deadline_ms = rs_change.drain_deadline_ms;
+        }
         note(what, status);
       }
     }

@@ -20,6 +20,7 @@ struct OverlayRs {
   std::optional<RsPatch> basis;  ///< what the file said; nullopt: the file did not have it
   bool removed = false;
   bool draining = false;
+  std::uint64_t drain_deadline_ms = 0;  ///< as RsEntry's
   RsPatch patch;
   friend bool operator==(const OverlayRs&, const OverlayRs&) = default;
 };

@@ -7,6 +7,8 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <ctime>
+#include <fstream>
 #include <string_view>
 
 #include "control/state_json.h"
@@ -41,7 +43,30 @@ std::string free_bad_name(const std::string& path) {
   return name;
 }
 
+std::uint64_t clock_ms(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return static_cast<std::uint64_t>(time.tv_sec) * 1000U +
+         static_cast<std::uint64_t>(time.tv_nsec) / 1'000'000U;
+}
+
 }  // namespace
+
+StateClock StateClock::read() {
+  StateClock clock{.now_ms = clock_ms(CLOCK_MONOTONIC),
+                   .boot_s = static_cast<std::uint32_t>(clock_ms(CLOCK_BOOTTIME) / 1000),
+                   .wall_s = static_cast<std::uint32_t>(clock_ms(CLOCK_REALTIME) / 1000),
+                   .boot_id = {}};
+  std::ifstream("/proc/sys/kernel/random/boot_id") >> clock.boot_id;
+  return clock;
+}
+
+std::uint64_t elapsed_ms(const StateClock& saved, const StateClock& now) {
+  bool one_boot = !saved.boot_id.empty() && saved.boot_id == now.boot_id;
+  std::uint32_t from = one_boot ? saved.boot_s : saved.wall_s;
+  std::uint32_t to = one_boot ? now.boot_s : now.wall_s;
+  return to > from ? (std::uint64_t{to} - from) * 1000 : 0;
+}
 
 Result<LoadedState> load_state(const std::string& path) {
   LoadedState loaded;
@@ -51,7 +76,7 @@ Result<LoadedState> load_state(const std::string& path) {
     return loaded;
   }
   LB_TRY_ASSIGN(std::string text, read_state(path));
-  if (auto state = state_from_json(text)) {
+  if (auto state = state_from_json(text, StateClock::read())) {
     loaded.state = std::move(*state);
   } else {
     std::string bad = free_bad_name(path);
@@ -77,7 +102,7 @@ Status save_state(const std::string& path, const State& state) {
   (void)::unlink(temporary.c_str());
   Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!file) return fail_errno(errno, fmt::format("state {}", temporary));
-  auto status = write_whole(file.get(), state_to_json(state));
+  auto status = write_whole(file.get(), state_to_json(state, StateClock::read()));
   if (status && ::rename(temporary.c_str(), path.c_str()) != 0) {
     status = fail_errno(errno, "rename");
   }

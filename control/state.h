@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // State: what lbd remembers over a restart: hash keys, run-time changes (overlay), last known
-// health. One JSON file, mode 0600, replaced whole (temporary file, fsync, rename). Control's
-// thread, at start and after changes.
+// health, panic. One JSON file, mode 0600, replaced whole (temporary file, fsync, rename).
+// Control's thread, at start and after changes.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "control/overlay.h"
@@ -16,7 +17,21 @@ struct State {
   HashKeys keys;
   Overlay overlay;
   HealthMemory health;
+  bool panic = false;
 };
+
+/// The clocks at one moment. The deadline of a drain is a time of now_ms's clock, which begins anew
+/// with every boot; the file keeps what is left of it and when that was so.
+struct StateClock {
+  std::uint64_t now_ms = 0;  ///< CLOCK_MONOTONIC, as RsEntry's times
+  std::uint32_t boot_s = 0;  ///< CLOCK_BOOTTIME
+  std::uint32_t wall_s = 0;  ///< CLOCK_REALTIME
+  std::string boot_id;       ///< /proc/sys/kernel/random/boot_id; empty: cannot be read
+  [[nodiscard]] static StateClock read();
+};
+/// How long ago `saved` was: by the boot clock within one boot, else by the wall clock. A wall
+/// clock that went back since counts as no time: a drain is prolonged, by its own timeout at most.
+[[nodiscard]] std::uint64_t elapsed_ms(const StateClock& saved, const StateClock& now);
 
 struct LoadedState {
   State state;

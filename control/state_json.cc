@@ -26,17 +26,21 @@ json::value basis_json(const std::optional<Patch>& basis) {
   return to_json(*basis);
 }
 
-json::object rs_json(const IpAddr& address, const OverlayRs& change) {
+json::object rs_json(const IpAddr& address, const OverlayRs& change, std::uint64_t now_ms) {
   json::object out;
   out["address"] = json_text(address.to_string());
   out["basis"] = basis_json(change.basis);
   out["removed"] = change.removed;
   out["draining"] = change.draining;
+  if (std::uint64_t deadline = change.drain_deadline_ms; deadline != 0) {
+    // 1: it has come, and the drain still has a deadline.
+    out["drain_left_ms"] = deadline > now_ms ? deadline - now_ms : 1;
+  }
   out["patch"] = to_json(change.patch);
   return out;
 }
 
-json::object overlay_json(const Overlay& overlay) {
+json::object overlay_json(const Overlay& overlay, std::uint64_t now_ms) {
   json::array services, vips;
   for (const auto& [address, change] : overlay.services) {
     json::object out;
@@ -47,7 +51,7 @@ json::object overlay_json(const Overlay& overlay) {
     out["patch"] = to_json(change.patch);
     json::array real_servers;
     for (const auto& [rs, rs_change] : change.real_servers) {
-      real_servers.push_back(rs_json(rs, rs_change));
+      real_servers.push_back(rs_json(rs, rs_change, now_ms));
     }
     out["real_servers"] = std::move(real_servers);
     services.push_back(std::move(out));
@@ -113,6 +117,7 @@ void read_overlay_rs(const Tree& table, Problems& problems, OverlayService& serv
   if (!reader.is_null("basis")) change.basis = read_rs_part(reader, "basis");
   change.removed = reader.boolean("removed").value_or(false);
   change.draining = reader.boolean("draining").value_or(false);
+  change.drain_deadline_ms = reader.integer("drain_left_ms", 1, 0xffffffff).value_or(0);
   change.patch = read_rs_part(reader, "patch");
   reader.finish();
   if (address) service.real_servers.emplace(*address, std::move(change));
@@ -148,6 +153,27 @@ Overlay read_overlay(const Tree& table, Problems& problems) {
   return overlay;
 }
 
+/// From what was left at `saved` to a time of the clock `now`.
+void set_deadlines(Overlay& overlay, const StateClock& saved, const StateClock& now) {
+  const std::uint64_t elapsed = elapsed_ms(saved, now);
+  for (auto& [address, service] : overlay.services) {
+    for (auto& [rs_address, rs] : service.real_servers) {
+      std::uint64_t left = rs.drain_deadline_ms;
+      if (left != 0) rs.drain_deadline_ms = now.now_ms + (left > elapsed ? left - elapsed : 1);
+    }
+  }
+}
+
+StateClock read_clock(const Tree& table, Problems& problems) {
+  TableReader reader(table, "saved_at", problems);
+  StateClock clock;
+  clock.boot_id = reader.string("boot_id").value_or("");
+  clock.boot_s = reader.integer("boot_s", 0, 0xffffffff).value_or(0);
+  clock.wall_s = reader.integer("wall_s", 0, 0xffffffff).value_or(0);
+  reader.finish();
+  return clock;
+}
+
 void read_health(const Tree& table, Problems& problems, HealthMemory& memory) {
   TableReader reader(table, "health", problems);
   reader.require("service", "the service's address");
@@ -161,7 +187,7 @@ void read_health(const Tree& table, Problems& problems, HealthMemory& memory) {
 
 }  // namespace
 
-std::string state_to_json(const State& state) {
+std::string state_to_json(const State& state, const StateClock& now) {
   json::object keys;
   keys["flow"] = key_json(state.keys.flow);
   keys["service"] = key_json(state.keys.service);
@@ -178,12 +204,15 @@ std::string state_to_json(const State& state) {
   json::object all;
   all["version"] = kStateVersion;
   all["hash_keys"] = std::move(keys);
-  all["overlay"] = overlay_json(state.overlay);
+  all["saved_at"] = json::object{
+      {"boot_id", json_text(now.boot_id)}, {"boot_s", now.boot_s}, {"wall_s", now.wall_s}};
+  all["panic"] = state.panic;
+  all["overlay"] = overlay_json(state.overlay, now.now_ms);
   all["health"] = std::move(health);
   return json::serialize(all) + "\n";
 }
 
-Result<State> state_from_json(std::string_view text) {
+Result<State> state_from_json(std::string_view text, const StateClock& now) {
   LB_TRY_ASSIGN(Tree tree, parse_json(text));
   if (tree.kind != Tree::Kind::Table) return refuse(Refusal::BadRequest, "not an object");
   State state;
@@ -207,6 +236,10 @@ Result<State> state_from_json(std::string_view text) {
   if (const Tree* overlay = reader.table("overlay")) {
     state.overlay = read_overlay(*overlay, problems);
   }
+  state.panic = reader.boolean("panic").value_or(false);
+  StateClock saved = now;  // a file that does not say is taken to be of just now
+  if (const Tree* clock = reader.table("saved_at")) saved = read_clock(*clock, problems);
+  set_deadlines(state.overlay, saved, now);
   for (const Tree* one : reader.tables("health")) read_health(*one, problems, state.health);
   reader.finish();
   if (!problems.empty()) return problems.refusal(Refusal::BadRequest);

@@ -16,9 +16,9 @@ namespace lb {
 struct ControlWorld {
   /// `text` is the config; eth0 is on 192.168.1.0/24 and 2001:db8:1::/64, eth1 on 10.0.0.0/24.
   explicit ControlWorld(const std::string& text = kTwoPorts,
-                        std::string path = "/nonexistent/lbd.toml")
+                        std::string path = "/nonexistent/lbd.toml", State state = {})
       : controller(
-            *Config::parse(text, "test.toml"), std::move(path), State{},
+            *Config::parse(text, "test.toml"), std::move(path), std::move(state),
             {.dataplane = dataplane, .networks = networks, .resolver = resolver, .now_ms = [this] {
                return now_ms;
              }}) {}

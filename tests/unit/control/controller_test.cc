@@ -341,6 +341,25 @@ TEST_F(ControllerTest, ADrainedRsIsRemovedWhenItsLastFlowHasEnded) {
   EXPECT_EQ(published("192.168.1.54"), nullptr);
 }
 
+TEST_F(ControllerTest, PanicAndADrainsDeadlineAreInTheStateAndComeBack) {
+  ASSERT_TRUE(controller.start());
+  std::uint64_t saved = controller.saved_revision();
+  ASSERT_TRUE(controller.set_panic(true));
+  EXPECT_NE(controller.saved_revision(), saved) << "the state file is behind";
+  const ServiceAddr web = addr("192.168.1.222:80/tcp");
+  ASSERT_TRUE(controller.drain_rs(web, ip("192.168.1.54"), 5'000));
+  ControlWorld again(kConfig, path, controller.state());
+  bool in_panic = false;
+  again.dataplane.on_publish = [&] { in_panic = again.dataplane.panic_on; };
+  ASSERT_TRUE(again.controller.start());
+  EXPECT_TRUE(in_panic) << "before the first packet is balanced";
+  const RsEntry* rs = *again.controller.registry().rs(web, ip("192.168.1.54"));
+  EXPECT_TRUE(rs->draining);
+  EXPECT_EQ(rs->drain_deadline_ms, world.now_ms + 5'000);
+  ASSERT_TRUE(again.controller.set_panic(false));
+  EXPECT_FALSE(again.controller.state().panic);
+}
+
 TEST_F(ControllerTest, ADrainEndsAtItsDeadline) {
   ASSERT_TRUE(controller.start());
   ServiceAddr web = addr("192.168.1.222:80/tcp");

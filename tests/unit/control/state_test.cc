@@ -30,6 +30,19 @@ class StateTest : public testing::Test {
   std::string folder_, path_;
 };
 
+const StateClock kThen{.now_ms = 500'000, .boot_s = 600, .wall_s = 1'800'000'000, .boot_id = "a"};
+
+/// The deadline that a drain with 60 s left at kThen has for a process that starts at `now`.
+std::uint64_t deadline_at(const StateClock& now) {
+  State state;
+  OverlayRs& rs = state.overlay.services[kWeb].real_servers[kRs1];
+  rs.draining = true;
+  rs.drain_deadline_ms = kThen.now_ms + 60'000;
+  auto back = state_from_json(state_to_json(state, kThen), now);
+  EXPECT_TRUE(back) << back.error().message;
+  return back->overlay.services[kWeb].real_servers[kRs1].drain_deadline_ms;
+}
+
 State rich_state() {
   Registry registry(small_limits());
   EXPECT_TRUE(
@@ -50,12 +63,12 @@ State rich_state() {
   rs.vlan = 12;
   rs.state = ManualState::Up;
   EXPECT_TRUE(registry.set_rs(kWeb, kRs1, rs));
-  EXPECT_TRUE(registry.drain_rs(kWeb, kRs2, 0, 1));
+  EXPECT_TRUE(registry.drain_rs(kWeb, kRs2, 60'000, StateClock::read().now_ms));
   EXPECT_TRUE(registry.add_rs(kWeb, kRs3, {}));
   EXPECT_TRUE(registry.del_service(service_addr("192.0.2.11:80/tcp")));
   EXPECT_TRUE(registry.add_service(service_addr("[2001:db8::1]:443/tcp"), {}));
   registry.set_health(registry.rs(kWeb, kRs1).value()->id, Health::Down, "x", 1);
-  return {HashKeys::random(), registry.overlay(), registry.health_memory()};
+  return {HashKeys::random(), registry.overlay(), registry.health_memory(), true};
 }
 
 TEST_F(StateTest, RoundTripsEverything) {
@@ -64,6 +77,13 @@ TEST_F(StateTest, RoundTripsEverything) {
   auto loaded = load_state(path_);
   ASSERT_TRUE(loaded) << loaded.error().message;
   EXPECT_EQ(loaded->note, "");
+  EXPECT_TRUE(loaded->state.panic);
+  std::uint64_t& deadline =
+      loaded->state.overlay.services.at(kWeb).real_servers.at(kRs2).drain_deadline_ms;
+  const std::uint64_t said =
+      state.overlay.services.at(kWeb).real_servers.at(kRs2).drain_deadline_ms;
+  EXPECT_NEAR(static_cast<double>(deadline), static_cast<double>(said), 5'000);
+  deadline = said;
   EXPECT_EQ(loaded->state.overlay, state.overlay);
   EXPECT_EQ(loaded->state.health, state.health);
   EXPECT_EQ(loaded->state.keys.flow.k0, state.keys.flow.k0);
@@ -112,12 +132,29 @@ TEST_F(StateTest, WhatCannotBeUnderstoodIsMovedAside) {
 }
 
 TEST_F(StateTest, EveryTruncationIsRefused) {
-  auto text = state_to_json(rich_state());
+  auto text = state_to_json(rich_state(), kThen);
   text.pop_back();  // the newline
   for (std::size_t size = 0; size < text.size(); size += 7) {
-    EXPECT_FALSE(state_from_json(text.substr(0, size))) << size;
+    EXPECT_FALSE(state_from_json(text.substr(0, size), kThen)) << size;
   }
-  EXPECT_TRUE(state_from_json(text));
+  EXPECT_TRUE(state_from_json(text, kThen));
+}
+
+TEST(StateClock, ADrainsDeadlineSurvivesARestartASleepAndABoot) {
+  StateClock now = kThen;
+  now.now_ms += 10'000;
+  now.boot_s += 10;
+  now.wall_s -= 1'000'000;  // somebody set the clock: within one boot it does not count
+  EXPECT_EQ(deadline_at(now), kThen.now_ms + 60'000);
+  now.boot_s += 30;  // asleep: the monotonic clock stood
+  EXPECT_EQ(deadline_at(now), now.now_ms + 20'000);
+  now.boot_s += 100'000;
+  EXPECT_EQ(deadline_at(now), now.now_ms + 1) << "over, and not 0: that were no deadline";
+
+  StateClock boot{.now_ms = 7'000, .boot_s = 7, .wall_s = kThen.wall_s + 40, .boot_id = "b"};
+  EXPECT_EQ(deadline_at(boot), 27'000U);
+  boot.wall_s = 0;  // no battery, no NTP yet
+  EXPECT_EQ(deadline_at(boot), 67'000U) << "at most what was left";
 }
 
 TEST_F(StateTest, UnreadableFileIsAnErrorAndStays) {
