@@ -76,6 +76,7 @@ int check(const Config& config, const std::string& path) {
 
 struct Started {
   std::vector<Fd> locks;
+  SocketFile socket_file;
   Director::Parts parts;
 };
 
@@ -93,6 +94,7 @@ Result<Started> open_all(Config config, const Arguments& arguments) {
     locks.push_back(std::move(lock));
   }
   LB_TRY_ASSIGN(Fd listener, listen_unix(config.control.socket));
+  SocketFile socket_file(config.control.socket);
   LB_TRY_ASSIGN(LoadedState loaded, load_state(config.control.state));
   if (!loaded.note.empty()) spdlog::info("{}", loaded.note);
   MemoryPlan plan = plan_memory(config, workers_of(config));
@@ -105,6 +107,7 @@ Result<Started> open_all(Config config, const Arguments& arguments) {
   config.dataplane.offload_notes = offload_notes_path(config.control.socket);
   LB_TRY_ASSIGN(auto engine, Engine::start(config.dataplane));
   return Started{.locks = std::move(locks),
+                 .socket_file = std::move(socket_file),
                  .parts = {.config = std::move(config),
                            .config_path = arguments.config,
                            .state = std::move(loaded.state),
@@ -128,6 +131,7 @@ int run(Config config, const Arguments& arguments) {
   }
   Director director(std::move(started->parts));
   if (Status status = director.start(); !status) return failed(status.error());
+  started->socket_file.keep();  // the API server takes it away
   spdlog::info("ready; the API is at {}", socket);
   notify_systemd("READY=1");
   Status ended = director.run();

@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
-// Unix sockets: who holds a name is asked by connecting to it.
+// Unix sockets and lock files: who holds a socket is asked by connecting to it, who holds an
+// interface by asking for its lock.
 #include "control/unix_socket.h"
 
+#include <fcntl.h>
 #include <grp.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
+#include <charconv>
 #include <cstddef>
 #include <cstring>
 #include <filesystem>
@@ -26,13 +30,11 @@ struct Address {
   [[nodiscard]] const sockaddr* get() const { return reinterpret_cast<const sockaddr*>(&address); }
 };
 
-/// A path, or with `abstract` a name that is in no file system.
-std::optional<Address> address_of(const std::string& name, bool abstract) {
+std::optional<Address> address_of(const std::string& name) {
   Address result;
   result.address.sun_family = AF_UNIX;
-  std::size_t offset = abstract ? 1 : 0;
   if (name.empty() || name.size() + 1 > sizeof(result.address.sun_path)) return std::nullopt;
-  std::memcpy(result.address.sun_path + offset, name.data(), name.size());
+  std::memcpy(result.address.sun_path, name.data(), name.size());
   result.length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size() + 1);
   return result;
 }
@@ -83,10 +85,38 @@ Status clear_path(const std::string& path, const Address& address) {
   return {};
 }
 
+/// One file for each interface of each network namespace.
+std::optional<std::string> lock_path(const std::string& interface, const std::string& folder) {
+  struct stat space{};
+  if (interface.empty() || interface.find('/') != std::string::npos) return std::nullopt;
+  if (::stat("/proc/self/ns/net", &space) != 0) return std::nullopt;
+  return folder + "/port-" + std::to_string(space.st_ino) + "-" + interface + ".lock";
+}
+
+struct flock whole_file() {
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+/// 0: it cannot be read.
+int pid_in(int fd) {
+  std::array<char, 16> text{};
+  ssize_t bytes = ::pread(fd, text.data(), text.size(), 0);
+  int pid = 0;
+  if (bytes > 0) std::from_chars(text.data(), text.data() + bytes, pid);
+  return pid;
+}
+
 }  // namespace
 
+SocketFile::~SocketFile() {
+  if (!path_.empty()) ::unlink(path_.c_str());
+}
+
 Result<Fd> listen_unix(const std::string& path) {
-  auto address = address_of(path, false);
+  auto address = address_of(path);
   if (!address) {
     return fail(ENAMETOOLONG, "socket " + path + ": the path may have at most " +
                                   std::to_string(sizeof(sockaddr_un::sun_path) - 1) + " bytes");
@@ -109,24 +139,41 @@ Result<Fd> listen_unix(const std::string& path) {
   return fd;
 }
 
-Result<Fd> lock_interface(const std::string& interface) {
-  auto address = address_of("sluice/port/" + interface, true);
-  if (!address) return fail(EINVAL, "port \"" + interface + "\": this is no interface name");
-  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return fail_errno(errno, "port " + interface + ": lock");
-  if (::bind(fd.get(), address->get(), address->length) != 0) {
-    if (errno != EADDRINUSE) return fail_errno(errno, "port " + interface + ": lock");
-    int pid = listener_pid(*address).value_or(0);
-    return fail(EBUSY, "port " + interface + " is in use by another lbd (" + pid_words(pid) +
-                           "); stop that one first");
+Result<Fd> lock_interface(const std::string& interface, const std::string& folder) {
+  auto path = lock_path(interface, folder);
+  if (!path) return fail(EINVAL, "port \"" + interface + "\": this is no interface name");
+  LB_TRY(make_folder(*path));
+  const std::string what = "port " + interface + ": lock " + *path;
+  Fd fd(::open(path->c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+  if (!fd) return fail_errno(errno, what);
+  struct stat status{};
+  if (::fstat(fd.get(), &status) != 0) return fail_errno(errno, what);
+  if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || (status.st_mode & 077) != 0) {
+    return fail(EPERM, what + ": others could hold it (it has uid " +
+                           std::to_string(status.st_uid) + "); remove it");
   }
-  if (::listen(fd.get(), 1) != 0) return fail_errno(errno, "port " + interface + ": lock");
+  struct flock lock = whole_file();
+  if (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
+    if (errno != EAGAIN && errno != EACCES) return fail_errno(errno, what);
+    return fail(EBUSY, "port " + interface + " is in use by another lbd (" +
+                           pid_words(pid_in(fd.get())) + "); stop that one first");
+  }
+  const std::string pid = std::to_string(::getpid()) + "\n";
+  if (::ftruncate(fd.get(), 0) != 0 ||
+      ::pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+    return fail_errno(errno, what);
+  }
   return fd;
 }
 
-std::optional<int> interface_holder(const std::string& interface) {
-  auto address = address_of("sluice/port/" + interface, true);
-  return address ? listener_pid(*address) : std::nullopt;
+std::optional<int> interface_holder(const std::string& interface, const std::string& folder) {
+  auto path = lock_path(interface, folder);
+  if (!path) return std::nullopt;
+  Fd fd(::open(path->c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd) return errno == ENOENT || errno == ENOTDIR ? std::nullopt : std::optional<int>(0);
+  struct flock lock = whole_file();  // asked for, never taken: that could make a start fail
+  if (::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0) return 0;
+  return lock.l_type == F_UNLCK ? std::nullopt : std::optional<int>(pid_in(fd.get()));
 }
 
 }  // namespace lb

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Unix sockets as lbd uses them: the API's listener, which replaces the file of a dead lbd but
-// never that of a living one, and a lock per interface, by which a second lbd on the same interface
-// is refused. Called at start.
+// never that of a living one, and a locked file per interface, by which a second lbd on the same
+// interface is refused. Called at start.
 #pragma once
 
 #include <optional>
 #include <string>
+#include <utility>
 
 #include "dataplane/base/fd.h"
 #include "dataplane/base/result.h"
@@ -17,12 +18,31 @@ namespace lb {
 /// permission.
 [[nodiscard]] Result<Fd> listen_unix(const std::string& path);
 
-/// Holds the interface for this process (an abstract socket, so it ends with the process and is per
-/// network namespace). EBUSY with the pid of the holder.
-[[nodiscard]] Result<Fd> lock_interface(const std::string& interface);
+/// Takes the file of a listener away when it goes: until keep(), when somebody else does that.
+class SocketFile {
+ public:
+  explicit SocketFile(std::string path) : path_(std::move(path)) {}
+  ~SocketFile();
+  SocketFile(SocketFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  SocketFile& operator=(SocketFile&&) = delete;
+  void keep() { path_.clear(); }
 
-/// The pid of the lbd that holds the interface by lock_interface() (0: it does not answer), or
+ private:
+  std::string path_;
+};
+
+/// Where the files of lock_interface() are: root's, so that nobody else can hold an interface.
+inline constexpr const char* kLockFolder = "/run/sluice";
+
+/// Holds the interface of this network namespace for this process: a locked file (fcntl(2), open
+/// file description), so that it ends with the process. EBUSY with the pid of the holder; EPERM
+/// when the file is one that others could lock.
+[[nodiscard]] Result<Fd> lock_interface(const std::string& interface,
+                                        const std::string& folder = kLockFolder);
+
+/// The pid of the lbd that holds the interface by lock_interface() (0: it cannot be read), or
 /// nullopt when none does.
-[[nodiscard]] std::optional<int> interface_holder(const std::string& interface);
+[[nodiscard]] std::optional<int> interface_holder(const std::string& interface,
+                                                  const std::string& folder = kLockFolder);
 
 }  // namespace lb

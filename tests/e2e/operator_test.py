@@ -125,6 +125,7 @@ def foreign_xdp_program_is_refused_by_name_and_replaced_on_demand(bed):
            testbed.BUILD / "generated/bpf/testbed_pass.bpf.o", "program", "pass")
     link = json.loads(bed.sh("dir", "ip", "-j", "-d", "link", "show", "dev", "eth0").stdout)[0]
     start_fails(bed, bed.config(bed.web()), "pass", str(link["xdp"]["prog"]["id"]), "--replace")
+    expect(not (bed.run / "lbd.sock").exists(), "the socket of a failed start is gone")
     with Lbd(bed, bed.config(bed.web()), "--replace") as lbd:
         lbd.wait_serving()
         expect(bed.get().startswith("rs"), "it serves")

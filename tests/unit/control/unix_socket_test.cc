@@ -2,9 +2,13 @@
 #include "control/unix_socket.h"
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 
@@ -60,23 +64,61 @@ TEST_F(UnixSocketTest, RefusesAPathThatIsTooLong) {
   EXPECT_EQ(refused.error().code.value(), ENAMETOOLONG);
 }
 
+TEST_F(UnixSocketTest, TheSocketOfAStartThatFailedIsTakenAway) {
+  auto listener = listen_unix(path);
+  ASSERT_TRUE(listener) << listener.error().message;
+  {
+    SocketFile first(path);
+    SocketFile moved(std::move(first));
+    moved.keep();
+  }
+  EXPECT_TRUE(std::filesystem::exists(path));
+  {
+    SocketFile owner(path);
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
 TEST_F(UnixSocketTest, AnInterfaceHasOneHolderAtATime) {
-  std::string interface = "t" + std::to_string(::getpid());
-  auto first = lock_interface(interface);
+  auto first = lock_interface("eth0", folder);
   ASSERT_TRUE(first) << first.error().message;
-  auto second = lock_interface(interface);
+  auto second = lock_interface("eth0", folder);
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code.value(), EBUSY);
-  EXPECT_NE(
-      second.error().message.find("port " + interface + " is in use by another lbd (process " +
-                                  std::to_string(::getpid()) + ")"),
-      std::string::npos)
+  EXPECT_NE(second.error().message.find("port eth0 is in use by another lbd (process " +
+                                        std::to_string(::getpid()) + ")"),
+            std::string::npos)
       << second.error().message;
-  EXPECT_TRUE(lock_interface(interface + "x"));
-  EXPECT_EQ(interface_holder(interface), ::getpid());
+  EXPECT_TRUE(lock_interface("eth1", folder));
+  EXPECT_EQ(interface_holder("eth0", folder), ::getpid());
+  EXPECT_EQ(interface_holder("eth0", folder), ::getpid()) << "asking takes nothing";
+  EXPECT_EQ(interface_holder("eth7", folder), std::nullopt);
   first->reset();
-  EXPECT_EQ(interface_holder(interface), std::nullopt);
-  EXPECT_TRUE(lock_interface(interface));
+  EXPECT_EQ(interface_holder("eth0", folder), std::nullopt);
+  EXPECT_TRUE(lock_interface("eth0", folder));
+}
+
+// The lock was an abstract socket, which any local user could bind first.
+TEST_F(UnixSocketTest, NobodyElseCanHoldAnInterface) {
+  sockaddr_un squatter{};
+  squatter.sun_family = AF_UNIX;
+  const std::string name = "sluice/port/t" + std::to_string(::getpid());
+  std::copy(name.begin(), name.end(), squatter.sun_path + 1);
+  Fd fd(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ASSERT_EQ(::bind(fd.get(), reinterpret_cast<const sockaddr*>(&squatter),
+                   static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size())),
+            0);
+  auto lock = lock_interface("t" + std::to_string(::getpid()), folder);
+  ASSERT_TRUE(lock) << lock.error().message;
+  for (const auto& file : std::filesystem::directory_iterator(folder)) {
+    if (file.path().extension() != ".lock") continue;
+    EXPECT_EQ(std::filesystem::status(file).permissions(), std::filesystem::perms(0600));
+    lock->reset();
+    std::filesystem::permissions(file, std::filesystem::perms(0666));
+    auto open_to_all = lock_interface("t" + std::to_string(::getpid()), folder);
+    ASSERT_FALSE(open_to_all);
+    EXPECT_EQ(open_to_all.error().code.value(), EPERM);
+  }
 }
 
 }  // namespace
