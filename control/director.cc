@@ -24,6 +24,7 @@
 #include "control/sd_notify.h"
 #include "control/tagged_neighbours.h"
 #include "control/vip_address.h"
+#include "control/worker_watch.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/log.h"
 
@@ -77,6 +78,7 @@ struct Director::Impl {
   void after_change();
   void follow_log_level();
   void settle();
+  void watch_workers();
   void end_for_a_port_that_is_back();
   void save();
   void read_neighbours();
@@ -103,6 +105,7 @@ struct Director::Impl {
   HealthChecker checker;
   ApiRouter router{controller};
   std::unique_ptr<ApiServer> api;
+  WorkerWatch worker_watch;
   unsigned ticks = 0;
   std::uint64_t saved_revision = 0;
   bool vips_moved = false;
@@ -293,10 +296,19 @@ void Director::Impl::on_tick() {
   if (++ticks % kTicksPerSecond == 0) {
     resolver.tick(now_ms());
     vips.tick();
+    watch_workers();
     if (ticks % kTicksPerWatch == 0) dataplane->watch();
     if (saved_revision != controller.saved_revision()) save();
   }
   settle();
+}
+
+/// systemd hears nothing while a worker hangs, and restarts lbd when that lasts (WatchdogSec).
+void Director::Impl::watch_workers() {
+  auto seen = worker_watch.look(dataplane->workers(), now_ms());
+  for (const std::string& line : seen.hang) spdlog::error("{}", line);
+  for (const std::string& line : seen.resume) spdlog::info("{}", line);
+  if (seen.all_step) notify_systemd_alive();
 }
 
 void Director::Impl::reload() {

@@ -3,6 +3,7 @@
 
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <cstddef>
 #include <cstdlib>
@@ -29,6 +30,13 @@ void notify_systemd(std::string_view state) {
   // Nobody to tell it to is no reason to stop.
   (void)::sendto(fd.get(), state.data(), state.size(), MSG_NOSIGNAL,
                  reinterpret_cast<const sockaddr*>(&address), bytes);
+}
+
+void notify_systemd_alive() {
+  if (std::getenv("WATCHDOG_USEC") == nullptr) return;
+  const char* pid = std::getenv("WATCHDOG_PID");
+  if (pid != nullptr && pid != std::to_string(::getpid())) return;
+  notify_systemd("WATCHDOG=1");
 }
 
 void notify_systemd_reloading() {

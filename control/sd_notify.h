@@ -9,6 +9,8 @@ namespace lb {
 
 /// `state`: "READY=1", "STOPPING=1", "STATUS=...", several of them by lines. Failures are ignored.
 void notify_systemd(std::string_view state);
+/// WATCHDOG=1, when the unit has a WatchdogSec for this process: "all is well".
+void notify_systemd_alive();
 /// RELOADING=1 with the time that Type=notify-reload asks for.
 void notify_systemd_reloading();
 

@@ -142,11 +142,45 @@ ExitCode panic(Session& session, const std::string& what) {
                          : "panic is off: packets are balanced");
 }
 
+namespace {
+
+/// Adds what is wrong with ports and workers to the text and the report; true when nothing is.
+bool check_dataplane(Session& session, JsonView ports, JsonView workers, std::string& text,
+                     JsonObject& report) {
+  bool well = true;
+  const std::string problem_word = paint("PROBLEM", Tone::Bad, session.colour());
+  report.append_view("ports", {});
+  for (auto port : ports.items("ports")) {
+    auto problem = port.text("problem");
+    if (problem.empty()) continue;
+    well = false;
+    text += fmt::format("{}  {}  {}\n", port.text("interface"), problem_word, printable(problem));
+    report.append("ports",
+                  JsonObject().set("interface", port.text("interface")).set("problem", problem));
+  }
+  report.append_view("workers", {});
+  for (auto worker : workers.items("workers")) {
+    auto idle_ms = worker.number("last_step_ms");
+    if (idle_ms <= kWorkerHangsMs) continue;
+    well = false;
+    auto problem = fmt::format("no step for {} ms: the packets of its queue are lost", idle_ms);
+    text += fmt::format("worker {}  {}  {}\n", worker.text("worker"), problem_word, problem);
+    report.append(
+        "workers",
+        JsonObject().set_number("worker", worker.number("worker")).set("problem", problem));
+  }
+  return well;
+}
+
+}  // namespace
+
 ExitCode check_health(Session& session, const std::optional<std::string>& service) {
   auto answer = session.get(service ? service_path(*service) : std::string("/v1/services"));
   if (!answer) return ExitCode::Failed;
   auto ports = session.get("/v1/ports");
   if (!ports) return ExitCode::Failed;
+  auto workers = session.get("/v1/workers");
+  if (!workers) return ExitCode::Failed;
   auto services = service ? std::vector{answer->root()} : answer->root().items("services");
   std::string text;
   JsonObject report;
@@ -165,16 +199,7 @@ ExitCode check_health(Session& session, const std::optional<std::string>& servic
     report.append("services", line.set_number("up", up).set_number("real_servers", servers.size()));
   }
   if (services.empty()) text = "no services\n";
-  report.append_view("ports", {});
-  for (auto port : ports->root().items("ports")) {
-    auto problem = port.text("problem");
-    if (problem.empty()) continue;
-    well = false;
-    text += fmt::format("{}  {}  {}\n", port.text("interface"),
-                        paint("PROBLEM", Tone::Bad, session.colour()), printable(problem));
-    report.append("ports",
-                  JsonObject().set("interface", port.text("interface")).set("problem", problem));
-  }
+  well = check_dataplane(session, ports->root(), workers->root(), text, report) && well;
   report.set_flag("healthy", well);
   session.print(session.json() ? report.to_string() + "\n" : text);
   return well ? ExitCode::Done : ExitCode::Unhealthy;

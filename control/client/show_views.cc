@@ -235,9 +235,6 @@ std::string ring_of(JsonView socket, std::string_view name) {
   return ring.has("size") ? ring.text("level") + "/" + ring.text("size") : "";
 }
 
-/// An idle worker takes a step every 100 ms.
-constexpr int kWorkerHangsMs = 1000;
-
 std::string workers_view(JsonView answer, const Style& style) {
   Table table({{"WORKER", kRight},
                {"CPU", kRight},

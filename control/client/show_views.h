@@ -8,6 +8,9 @@
 
 namespace lb::client {
 
+/// An idle worker takes a step every 100 ms.
+inline constexpr int kWorkerHangsMs = 1000;
+
 /// How numbers and words are shown.
 struct Style {
   bool human = false;

@@ -269,6 +269,7 @@ TEST(Lbctl, CheckHealthIsStatusFourWhenAServiceHasNoRealServer) {
   lbd.answer(std::string("GET ") + kServicePath,
              R"({"address":"192.0.2.10:80/tcp","real_servers":[{"reason":""},{"reason":"down"}]})");
   lbd.answer("GET /v1/ports", R"({"ports":[{"interface":"eth0","problem":""}]})");
+  lbd.answer("GET /v1/workers", R"({"workers":[{"worker":0,"last_step_ms":100}]})");
   auto all = run_lbctl(lbd.socket(), {"check-health"});
   EXPECT_EQ(all.code, 4);
   EXPECT_THAT(all.out, HasSubstr("192.0.2.10:81/tcp  DOWN  0/1"));
@@ -279,9 +280,21 @@ TEST(Lbctl, CheckHealthIsStatusFourWhenAPortLosesPackets) {
   FakeLbd lbd;
   lbd.answer("GET /v1/services", R"({"services":[]})");
   lbd.answer("GET /v1/ports", R"({"ports":[{"interface":"eth0","problem":"4 queues"}]})");
+  lbd.answer("GET /v1/workers", R"({"workers":[]})");
   auto ran = run_lbctl(lbd.socket(), {"check-health"});
   EXPECT_EQ(ran.code, 4);
   EXPECT_THAT(ran.out, HasSubstr("eth0  PROBLEM  4 queues"));
+}
+
+TEST(Lbctl, CheckHealthIsStatusFourWhenAWorkerHangs) {
+  FakeLbd lbd;
+  lbd.answer("GET /v1/services", R"({"services":[]})");
+  lbd.answer("GET /v1/ports", R"({"ports":[]})");
+  lbd.answer("GET /v1/workers", R"({"workers":[{"worker":0,"last_step_ms":90},
+                                               {"worker":1,"last_step_ms":4321}]})");
+  auto ran = run_lbctl(lbd.socket(), {"check-health"});
+  EXPECT_EQ(ran.code, 4);
+  EXPECT_THAT(ran.out, HasSubstr("worker 1  PROBLEM  no step for 4321 ms"));
 }
 
 TEST(Lbctl, PanicAndReloadSayWhatIsInForce) {
