@@ -175,9 +175,9 @@ def part_fuzz(tally, long):
                                          "-print_final_stats=1"])
 
 
-def part_tidy(tally, _long):
+def part_tidy(tally, long):
     if build(tally, "release", ["all"]):
-        for path, complaints in tidy.check("build/release"):
+        for path, complaints in tidy.check("build/release", long):
             if complaints is None:
                 tally.ok(f"tidy {path}")
             else:
@@ -200,8 +200,6 @@ def part_bench(tally, _long):
 
 PARTS = {"lint": part_lint, "unit": part_unit, "tsan": part_tsan, "bpf": part_bpf, "e2e": part_e2e,
          "fuzz": part_fuzz, "tidy": part_tidy, "package": part_package, "bench": part_bench}
-# Takes a quarter of an hour on two cores and is not yet clean in all of control/.
-ON_REQUEST = {"tidy"}
 
 
 def main():
@@ -212,9 +210,7 @@ def main():
     if unknown:
         print(f"tests/run: there is no part {unknown[0]}; there are {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    if not names:
-        names = [name for name in PARTS if name not in ON_REQUEST]
-    elif "all" in names:
+    if not names or "all" in names:
         names = list(PARTS)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     tally = Tally()
