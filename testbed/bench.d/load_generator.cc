@@ -40,7 +40,9 @@ void LoadGenerator::SkeletonDeleter::operator()(::bench_gen* skeleton) const {
 
 LoadGenerator::LoadGenerator(const Options& options) : options_(options) {}
 
-LoadGenerator::~LoadGenerator() { (void)stop(); }
+LoadGenerator::~LoadGenerator() {
+  [[maybe_unused]] const Status stopped = stop();  // nobody is left to tell
+}
 
 Result<std::unique_ptr<LoadGenerator>> LoadGenerator::open(const Options& options) {
   install_wake_signal();
@@ -93,9 +95,13 @@ void LoadGenerator::run(const std::stop_token& stop) {
   }
   std::array<unsigned char, BENCH_FRAME_BYTES> frame{};
   while (error_ == 0 && !stop.stop_requested()) {
-    LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame.data(), .data_size_in = frame.size(),
-                .repeat = static_cast<int>(options_.repeat), .flags = BPF_F_TEST_XDP_LIVE_FRAMES,
-                .batch_size = options_.batch);
+    bpf_test_run_opts opts{};
+    opts.sz = sizeof opts;
+    opts.data_in = frame.data();
+    opts.data_size_in = frame.size();
+    opts.repeat = static_cast<int>(options_.repeat);
+    opts.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
+    opts.batch_size = options_.batch;
     const int result = bpf_prog_test_run_opts(bpf_program__fd(skeleton_->progs.bench_gen), &opts);
     if (result < 0 && result != -EINTR) error_ = -result;
   }
