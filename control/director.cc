@@ -44,11 +44,6 @@ void log_report(const char* what, const ReloadReport& report) {
   for (const std::string& line : report.dropped) spdlog::warn("{}: {}", what, line);
 }
 
-Status send_frame(int ifindex, const Frame& frame) {
-  LB_TRY_ASSIGN(PacketSocket socket, PacketSocket::sender(ifindex));
-  return socket.send(frame);
-}
-
 }  // namespace
 
 Status read_networks(Netlink& netlink, Networks& networks) {
@@ -86,6 +81,7 @@ struct Director::Impl {
   void ask(const NeighbourTarget& target);
   std::optional<NeighbourEntry> look_up(const NeighbourTarget& target);
   void announce(PortIndex port, const IpAddr& vip);
+  Status send(int ifindex, const Frame& frame);
   ApiResponse on_request(const ApiRequest& request);
   Status start();
   void stop();
@@ -115,6 +111,7 @@ struct Director::Impl {
   bool keep_log_level;
   std::string log_level;
   std::string save_error, publish_error;
+  std::optional<PacketSocket> sender;
   Status ended;
 };
 
@@ -294,9 +291,9 @@ void Director::Impl::on_tick() {
   controller.tick();
   dataplane->reclaim();
   if (++ticks % kTicksPerSecond == 0) {
+    watch_workers();
     resolver.tick(now_ms());
     vips.tick();
-    watch_workers();
     if (ticks % kTicksPerWatch == 0) dataplane->watch();
     if (saved_revision != controller.saved_revision()) save();
   }
@@ -352,8 +349,9 @@ void Director::Impl::settle() {
 
 void Director::Impl::save() {
   const std::string& path = controller.config().control.state;
-  saved_revision = controller.saved_revision();
+  const std::uint64_t revision = controller.saved_revision();
   Status done = save_state(path, controller.state());
+  if (done) saved_revision = revision;  // else on_tick() tries again
   std::string error = done ? std::string{} : done.error().message;
   if (error != save_error && !error.empty()) {
     spdlog::error("run-time changes will not survive a restart: {}", error);
@@ -384,6 +382,14 @@ void Director::Impl::probe(const NeighbourTarget& target) {
   }
 }
 
+Status Director::Impl::send(int ifindex, const Frame& frame) {
+  if (!sender) {
+    LB_TRY_ASSIGN(PacketSocket socket, PacketSocket::sender());
+    sender.emplace(std::move(socket));
+  }
+  return sender->send_by(ifindex, frame);
+}
+
 /// The kernel takes the answer as it takes any ARP reply or advertisement, and tells it by an
 /// event.
 void Director::Impl::ask(const NeighbourTarget& target) {
@@ -394,8 +400,7 @@ void Director::Impl::ask(const NeighbourTarget& target) {
   const Networks::Port& port = networks.port(target.port);
   auto source = networks.source_for(target.port, target.address);
   if (!port.exists || !port.link.up || !source) return;
-  Status sent =
-      send_frame(port.link.ifindex, resolve_frame(port.link.mac, *source, target.address, 0));
+  Status sent = send(port.link.ifindex, resolve_frame(port.link.mac, *source, target.address, 0));
   if (!sent) spdlog::debug("asking for {}: {}", target.address.to_string(), sent.error().message);
 }
 
@@ -408,7 +413,7 @@ std::optional<NeighbourEntry> Director::Impl::look_up(const NeighbourTarget& tar
 void Director::Impl::announce(PortIndex index, const IpAddr& vip) {
   const Networks::Port& port = networks.port(index);
   if (!port.exists || !port.link.up) return;
-  Status sent = send_frame(port.link.ifindex, announce_frame(port.link.mac, vip, 0));
+  Status sent = send(port.link.ifindex, announce_frame(port.link.mac, vip, 0));
   if (!sent) spdlog::warn("VIP {}: not announced: {}", vip.to_string(), sent.error().message);
 }
 

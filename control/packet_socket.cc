@@ -75,10 +75,9 @@ Status bind_to(int fd, int ifindex, std::uint16_t protocol) {
 
 }  // namespace
 
-Result<PacketSocket> PacketSocket::sender(int ifindex) {
+Result<PacketSocket> PacketSocket::sender() {
   LB_TRY_ASSIGN(Fd fd, open_raw());
-  LB_TRY(bind_to(fd.get(), ifindex, 0));
-  return PacketSocket(std::move(fd), ifindex);
+  return PacketSocket(std::move(fd), 0);
 }
 
 Result<PacketSocket> PacketSocket::tagged_answers(int ifindex, Family family) {
@@ -98,10 +97,10 @@ Result<PacketSocket> PacketSocket::tagged_answers(int ifindex, Family family) {
   return PacketSocket(std::move(fd), ifindex);
 }
 
-Status PacketSocket::send(std::span<const std::uint8_t> frame) const {
+Status PacketSocket::send_by(int ifindex, std::span<const std::uint8_t> frame) const {
   sockaddr_ll address{};
   address.sll_family = AF_PACKET;
-  address.sll_ifindex = ifindex_;
+  address.sll_ifindex = ifindex;
   ssize_t sent = ::sendto(fd_.get(), frame.data(), frame.size(), 0,
                           reinterpret_cast<const sockaddr*>(&address), sizeof(address));
   if (sent < 0) return fail_errno(errno, "packet socket: send");

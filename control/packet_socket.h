@@ -18,13 +18,17 @@ namespace lb {
 
 class PacketSocket {
  public:
-  /// Sends only; nothing is ever queued for reading.
-  [[nodiscard]] static Result<PacketSocket> sender(int ifindex);
+  /// Sends only, by send_by(); nothing is ever queued for reading. Keep it: the kernel lets closing
+  /// a packet socket wait for an RCU grace period, 10 to 30 ms.
+  [[nodiscard]] static Result<PacketSocket> sender();
   /// Receives VLAN-tagged ARP (V4) or ICMPv6 neighbour advertisements (V6), filtered in the kernel;
   /// sends as well.
   [[nodiscard]] static Result<PacketSocket> tagged_answers(int ifindex, Family family);
 
-  [[nodiscard]] Status send(std::span<const std::uint8_t> frame) const;
+  [[nodiscard]] Status send(std::span<const std::uint8_t> frame) const {
+    return send_by(ifindex_, frame);
+  }
+  [[nodiscard]] Status send_by(int ifindex, std::span<const std::uint8_t> frame) const;
 
   struct Received {
     std::vector<std::uint8_t> frame;

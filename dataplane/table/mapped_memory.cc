@@ -59,6 +59,7 @@ Result<MappedMemory> MappedMemory::create(std::size_t bytes, bool want_huge) {
       memory.data_ = static_cast<std::byte*>(data);
       memory.bytes_ = huge;
       memory.hugetlb_ = true;
+      madvise(data, huge, MADV_DONTDUMP);
       return memory;
     }
   }
@@ -68,6 +69,7 @@ Result<MappedMemory> MappedMemory::create(std::size_t bytes, bool want_huge) {
   memory.data_ = static_cast<std::byte*>(data);
   memory.bytes_ = rounded;
   if (huge_fits) madvise(data, rounded, MADV_HUGEPAGE);
+  madvise(data, rounded, MADV_DONTDUMP);  // packets and flows are nobody's business
   if (int error = populate(memory.data_, rounded, page); error != 0) {
     return fail_errno(error, fmt::format("taking {} bytes of memory", rounded));
   }
