@@ -228,7 +228,11 @@ Status Controller::set_panic(bool on) {
 }
 
 void Controller::on_check(const CheckTarget& target, bool passed, const std::string& reason) {
-  if (!passed) parts_.resolver.doubt(target.address, parts_.now_ms());
+  if (passed) {
+    parts_.resolver.trust(target.address);
+  } else {
+    parts_.resolver.doubt(target.address, parts_.now_ms());
+  }
   if (!health_.result(registry_, target, passed, reason, parts_.now_ms())) return;
   if (Status done = refresh(); !done) {
     spdlog::error("a health change is not published yet: {}", done.error().message);

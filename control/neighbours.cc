@@ -67,11 +67,18 @@ void NeighbourResolver::doubt(const IpAddr& address, std::uint64_t now_ms) {
   for (; item != targets_.end() && item->first.address == address; ++item) {
     State& state = item->second;
     if ((state.kernel_state & kNeverProbe) != 0) continue;
-    if (state.ever_asked && now_ms - state.asked_ms < kProbeIntervalMs / 2) continue;
-    state.ever_asked = true;
+    if (state.doubts >= kDoubtsMax || asks_left_ == 0) continue;
+    if (state.doubts != 0 && now_ms - state.asked_ms < kProbeIntervalMs / 2) continue;
+    --asks_left_;
+    ++state.doubts;
     state.asked_ms = now_ms;
     if (hooks_.ask) hooks_.ask(item->first);
   }
+}
+
+void NeighbourResolver::trust(const IpAddr& address) {
+  auto item = targets_.lower_bound({.address = address, .port = {}, .vlan = 0});
+  for (; item != targets_.end() && item->first.address == address; ++item) item->second.doubts = 0;
 }
 
 void NeighbourResolver::probe(const NeighbourTarget& target, State& state, std::uint64_t now_ms) {
@@ -97,6 +104,7 @@ bool NeighbourResolver::wants_probe(const NeighbourTarget& target, State& state,
 }
 
 void NeighbourResolver::tick(std::uint64_t now_ms) {
+  asks_left_ = kProbesPerTick;
   std::size_t left = kProbesPerTick;
   auto item = resume_ ? targets_.lower_bound(*resume_) : targets_.begin();
   resume_.reset();

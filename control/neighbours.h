@@ -60,9 +60,11 @@ class NeighbourResolver {
   /// A worker has dropped packets for want of this MAC: probe now unless that was done just before.
   void request(const NeighbourTarget& target, std::uint64_t now_ms);
   /// A check of this address failed: it may have another MAC by now. Asked at once behind every
-  /// port and tag, at most twice a second; the kernel alone would send to the old MAC for half a
-  /// minute.
+  /// port and tag, kDoubtsMax times half a second apart until trust(), and no more than
+  /// kProbesPerTick of all a second; the kernel alone would send to the old MAC for half a minute.
   void doubt(const IpAddr& address, std::uint64_t now_ms);
+  /// A check of this address passed.
+  void trust(const IpAddr& address);
   /// Every second: probes what is unresolved, failed or stale; at most kProbesPerTick of them.
   void tick(std::uint64_t now_ms);
 
@@ -70,6 +72,7 @@ class NeighbourResolver {
   [[nodiscard]] std::vector<NeighbourView> list(std::uint64_t now_ms) const;
 
   static constexpr std::size_t kProbesPerTick = 256;
+  static constexpr unsigned kDoubtsMax = 3;
   static constexpr std::uint64_t kProbeIntervalMs = 1000;
   static constexpr std::uint64_t kReachableMs =
       30'000;  ///< of tagged ones, as the kernel's default
@@ -80,8 +83,8 @@ class NeighbourResolver {
     std::uint16_t kernel_state = 0;  // NUD_*; of tagged ones kept by tick()
     std::uint64_t confirmed_ms = 0;
     std::uint64_t probed_ms = 0, asked_ms = 0;
-    bool ever_probed = false, ever_asked = false;
-    unsigned unanswered = 0;
+    bool ever_probed = false;
+    unsigned unanswered = 0, doubts = 0;
   };
   bool learn(State& state, const MacAddr& mac);
   void probe(const NeighbourTarget& target, State& state, std::uint64_t now_ms);
@@ -89,6 +92,7 @@ class NeighbourResolver {
 
   Hooks hooks_;
   std::map<NeighbourTarget, State> targets_;
+  std::size_t asks_left_ = kProbesPerTick;
   std::optional<NeighbourTarget> resume_;  // where the last tick stopped for its limit
 };
 

@@ -121,9 +121,28 @@ TEST_F(NeighbourResolverTest, ADoubtedOneIsAskedAtOnceBehindEveryPortAndTag) {
   EXPECT_EQ(asked.size(), 2U) << "not twice in half a second";
   resolver.doubt(plain.address, now + 500);
   EXPECT_EQ(asked.size(), 4U);
+  for (std::uint64_t ms = 1000; ms < 60'000; ms += 500) resolver.doubt(plain.address, now + ms);
+  EXPECT_EQ(asked.size(), 6U) << "three times: a dead one is not asked for ever";
+  resolver.trust(plain.address);
+  resolver.doubt(plain.address, now + 60'000);
+  EXPECT_EQ(asked.size(), 8U);
+  resolver.trust(plain.address);
   entry("10.0.0.5", NUD_PERMANENT, kMacA);
-  resolver.doubt(plain.address, now + 9000);
-  EXPECT_EQ(asked.size(), 5U) << "what somebody wrote by hand is not doubted";
+  resolver.doubt(plain.address, now + 70'000);
+  EXPECT_EQ(asked.size(), 9U) << "what somebody wrote by hand is not doubted";
+}
+
+TEST_F(NeighbourResolverTest, ARackThatDiesIsAskedForABoundedNumberOfTimesASecond) {
+  std::vector<NeighbourTarget> rack;
+  for (int i = 0; i < 1000; ++i) {
+    rack.push_back(target("10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250 + 1)));
+  }
+  resolver.set_targets(rack, now);
+  for (const auto& one : rack) resolver.doubt(one.address, now);
+  EXPECT_EQ(asked.size(), NeighbourResolver::kProbesPerTick);
+  second();
+  for (const auto& one : rack) resolver.doubt(one.address, now);
+  EXPECT_EQ(asked.size(), 2 * NeighbourResolver::kProbesPerTick);
 }
 
 TEST_F(NeighbourResolverTest, ATaggedOneIsAskedAgainAfterItsTimeAndFailsAfterThreeSilences) {
