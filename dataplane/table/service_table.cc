@@ -44,6 +44,21 @@ std::vector<std::uint32_t> by_slot(const std::vector<T>& elements, std::uint32_t
   return table;
 }
 
+std::uint32_t pass_later_flag(Proto proto) {
+  switch (proto) {
+    case Proto::Tcp:
+      return LB_VIP_PASS_LATER_TCP;
+    case Proto::Udp:
+      return LB_VIP_PASS_LATER_UDP;
+    case Proto::Sctp:
+      return LB_VIP_PASS_LATER_SCTP;
+    case Proto::Icmp:
+    case Proto::Icmp6:
+      break;
+  }
+  return 0;
+}
+
 }  // namespace
 
 LookupArray::LookupArray(std::vector<std::uint16_t> built)
@@ -173,34 +188,26 @@ const VipPolicy* ServiceTable::vip(const IpAddr& address) const noexcept {
   return i == kNone ? nullptr : &vips_[i];
 }
 
-/// The flags of the protocols that no service of this VIP takes.
-std::uint32_t ServiceTable::pass_later(const IpAddr& vip) const noexcept {
-  std::uint32_t flags = LB_VIP_PASS_LATER_TCP | LB_VIP_PASS_LATER_UDP | LB_VIP_PASS_LATER_SCTP;
+/// By VIP: the flags of the protocols that no service of it takes.
+std::vector<std::uint32_t> ServiceTable::pass_later() const {
+  constexpr std::uint32_t kAll =
+      LB_VIP_PASS_LATER_TCP | LB_VIP_PASS_LATER_UDP | LB_VIP_PASS_LATER_SCTP;
+  std::vector<std::uint32_t> flags(vips_.size(), kAll);
   for (const Service& service : services_) {
-    if (service.address.vip != vip) continue;
-    switch (service.address.proto) {
-      case Proto::Tcp:
-        flags &= ~LB_VIP_PASS_LATER_TCP;
-        break;
-      case Proto::Udp:
-        flags &= ~LB_VIP_PASS_LATER_UDP;
-        break;
-      case Proto::Sctp:
-        flags &= ~LB_VIP_PASS_LATER_SCTP;
-        break;
-      case Proto::Icmp:
-      case Proto::Icmp6:
-        break;
-    }
+    const std::uint32_t vip =
+        index_.find(ServiceIndex::key_of(service.address.vip, Kind::Vip, 0, 0));
+    if (vip != kNone) flags[vip] &= ~pass_later_flag(service.address.proto);
   }
   return flags;
 }
 
 std::vector<ServiceTable::VipMapEntry> ServiceTable::vip_map_entries() const {
   std::vector<VipMapEntry> entries;
-  for (const VipPolicy& vip : vips_) {
+  const std::vector<std::uint32_t> later = pass_later();
+  for (std::size_t i = 0; i < vips_.size(); ++i) {
+    const VipPolicy& vip = vips_[i];
     VipMapEntry entry{vip_key(vip.address, 0, 0), {}};
-    if (vip.pass_unmatched) entry.value.flags |= LB_VIP_PASS_UNMATCHED | pass_later(vip.address);
+    if (vip.pass_unmatched) entry.value.flags |= LB_VIP_PASS_UNMATCHED | later[i];
     if (vip.echo_reply) entry.value.flags |= LB_VIP_ECHO_REPLY;
     entries.push_back(entry);
   }

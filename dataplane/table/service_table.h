@@ -204,7 +204,7 @@ class ServiceTable {
   ServiceTable() = default;
   void build_index();
   void plan_weights();
-  [[nodiscard]] std::uint32_t pass_later(const IpAddr& vip) const noexcept;
+  [[nodiscard]] std::vector<std::uint32_t> pass_later() const;
   [[nodiscard]] const Service* find_range(std::uint32_t group, std::uint16_t port) const noexcept;
 
   ServiceIndex index_;
