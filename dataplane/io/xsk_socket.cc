@@ -62,12 +62,13 @@ xdp_statistics statistics_of(int fd) {
   return values;
 }
 
-/// How full a ring is, whichever side we are; both indices are shared with the kernel.
+/// How full a ring is, whichever side we are; both indices are shared with the kernel and go on
+/// meanwhile. The consumer's is read first, so that it is never ahead.
 template <class Ring>
 SocketStats::Ring level_of(const Ring& ring) {
-  return {.level = __atomic_load_n(ring.producer, __ATOMIC_RELAXED) -
-                   __atomic_load_n(ring.consumer, __ATOMIC_RELAXED),
-          .size = ring.size};
+  const std::uint32_t consumer = __atomic_load_n(ring.consumer, __ATOMIC_ACQUIRE);
+  const std::uint32_t producer = __atomic_load_n(ring.producer, __ATOMIC_RELAXED);
+  return {.level = std::min(producer - consumer, ring.size), .size = ring.size};
 }
 
 }  // namespace
