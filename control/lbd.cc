@@ -75,7 +75,7 @@ int check(const Config& config, const std::string& path) {
 }
 
 struct Started {
-  std::vector<Fd> locks;
+  std::vector<InterfaceLock> locks;
   SocketFile socket_file;
   Director::Parts parts;
 };
@@ -88,9 +88,9 @@ Result<Started> open_all(Config config, const Arguments& arguments) {
   Networks networks(config.port_names());
   LB_TRY(read_networks(netlink, networks));
   LB_TRY(check_ports(networks, links));
-  std::vector<Fd> locks;
+  std::vector<InterfaceLock> locks;
   for (const std::string& port : config.port_names()) {
-    LB_TRY_ASSIGN(Fd lock, lock_interface(port));
+    LB_TRY_ASSIGN(InterfaceLock lock, lock_interface(port));
     locks.push_back(std::move(lock));
   }
   LB_TRY_ASSIGN(Fd listener, listen_unix(config.control.socket));

@@ -93,6 +93,8 @@ std::optional<std::string> lock_path(const std::string& interface, const std::st
   return folder + "/port-" + std::to_string(space.st_ino) + "-" + interface + ".lock";
 }
 
+constexpr int kLockTries = 5;
+
 struct flock whole_file() {
   struct flock lock{};
   lock.l_type = F_WRLCK;
@@ -107,6 +109,32 @@ int pid_in(int fd) {
   int pid = 0;
   if (bytes > 0) std::from_chars(text.data(), text.data() + bytes, pid);
   return pid;
+}
+
+/// Opens and locks the file of an interface, which may have been taken away by then.
+Result<Fd> lock_file(const std::string& interface, const std::string& path) {
+  const std::string what = "port " + interface + ": lock " + path;
+  Fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+  if (!fd) return fail_errno(errno, what);
+  struct stat status{};
+  if (::fstat(fd.get(), &status) != 0) return fail_errno(errno, what);
+  if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || (status.st_mode & 077) != 0) {
+    return fail(EPERM, what + ": others could hold it (it has uid " +
+                           std::to_string(status.st_uid) + "); remove it");
+  }
+  struct flock lock = whole_file();
+  if (::fcntl(fd.get(), F_OFD_SETLK, &lock) == 0) return fd;
+  if (errno != EAGAIN && errno != EACCES) return fail_errno(errno, what);
+  return fail(EBUSY, "port " + interface + " is in use by another lbd (" +
+                         pid_words(pid_in(fd.get())) + "); stop that one first");
+}
+
+/// Whether the open file is the one at `path`.
+bool is_at(int fd, const std::string& path) {
+  struct stat open{};
+  struct stat there{};
+  return ::fstat(fd, &open) == 0 && ::stat(path.c_str(), &there) == 0 &&
+         open.st_ino == there.st_ino && open.st_dev == there.st_dev;
 }
 
 }  // namespace
@@ -139,31 +167,25 @@ Result<Fd> listen_unix(const std::string& path) {
   return fd;
 }
 
-Result<Fd> lock_interface(const std::string& interface, const std::string& folder) {
+InterfaceLock::~InterfaceLock() {
+  if (fd_) ::unlink(path_.c_str());  // while it is held: who waits for nothing finds it gone
+}
+
+Result<InterfaceLock> lock_interface(const std::string& interface, const std::string& folder) {
   auto path = lock_path(interface, folder);
   if (!path) return fail(EINVAL, "port \"" + interface + "\": this is no interface name");
   LB_TRY(make_folder(*path));
-  const std::string what = "port " + interface + ": lock " + *path;
-  Fd fd(::open(path->c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
-  if (!fd) return fail_errno(errno, what);
-  struct stat status{};
-  if (::fstat(fd.get(), &status) != 0) return fail_errno(errno, what);
-  if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || (status.st_mode & 077) != 0) {
-    return fail(EPERM, what + ": others could hold it (it has uid " +
-                           std::to_string(status.st_uid) + "); remove it");
+  for (int tries = 0; tries < kLockTries; ++tries) {
+    LB_TRY_ASSIGN(Fd fd, lock_file(interface, *path));
+    if (!is_at(fd.get(), *path)) continue;  // its holder ended, and took it away, in between
+    const std::string pid = std::to_string(::getpid()) + "\n";
+    if (::ftruncate(fd.get(), 0) != 0 ||
+        ::pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
+      return fail_errno(errno, "port " + interface + ": lock " + *path);
+    }
+    return InterfaceLock(std::move(fd), std::move(*path));
   }
-  struct flock lock = whole_file();
-  if (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
-    if (errno != EAGAIN && errno != EACCES) return fail_errno(errno, what);
-    return fail(EBUSY, "port " + interface + " is in use by another lbd (" +
-                           pid_words(pid_in(fd.get())) + "); stop that one first");
-  }
-  const std::string pid = std::to_string(::getpid()) + "\n";
-  if (::ftruncate(fd.get(), 0) != 0 ||
-      ::pwrite(fd.get(), pid.data(), pid.size(), 0) != static_cast<ssize_t>(pid.size())) {
-    return fail_errno(errno, what);
-  }
-  return fd;
+  return fail(EBUSY, "port " + interface + ": lock " + *path + " comes and goes; try again");
 }
 
 std::optional<int> interface_holder(const std::string& interface, const std::string& folder) {

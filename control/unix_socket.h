@@ -34,11 +34,26 @@ class SocketFile {
 /// Where the files of lock_interface() are: root's, so that nobody else can hold an interface.
 inline constexpr const char* kLockFolder = "/run/sluice";
 
-/// Holds the interface of this network namespace for this process: a locked file (fcntl(2), open
-/// file description), so that it ends with the process. EBUSY with the pid of the holder; EPERM
-/// when the file is one that others could lock.
-[[nodiscard]] Result<Fd> lock_interface(const std::string& interface,
-                                        const std::string& folder = kLockFolder);
+/// A locked file (fcntl(2), open file description): the lock ends with the process, the file with
+/// this object.
+class InterfaceLock {
+ public:
+  InterfaceLock(Fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  ~InterfaceLock();
+  InterfaceLock(InterfaceLock&& other) noexcept = default;
+  InterfaceLock& operator=(InterfaceLock&&) = delete;
+  InterfaceLock(const InterfaceLock&) = delete;
+  InterfaceLock& operator=(const InterfaceLock&) = delete;
+
+ private:
+  Fd fd_;
+  std::string path_;
+};
+
+/// Holds the interface of this network namespace for this process. EBUSY with the pid of the
+/// holder; EPERM when the file is one that others could lock.
+[[nodiscard]] Result<InterfaceLock> lock_interface(const std::string& interface,
+                                                   const std::string& folder = kLockFolder);
 
 /// The pid of the lbd that holds the interface by lock_interface() (0: it cannot be read), or
 /// nullopt when none does.

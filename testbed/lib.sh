@@ -97,6 +97,8 @@ tb_remove() {
     name=${file##*/}
     mapfile -t pids < <(ip netns pids "$name" 2>/dev/null)
     [ ${#pids[@]} = 0 ] || tb_stop "${pids[@]}"
+    # What an lbd that was killed in there has left: its lock files carry the inode of the namespace.
+    rm -f /run/sluice/port-"$(stat -Lc %i "$file")"-*.lock
     ip netns del "$name" 2>/dev/null
   done
   rm -rf "${tb_state:?}/$1"

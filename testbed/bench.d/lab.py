@@ -9,6 +9,7 @@ The round-trip test has a client in `outer` and a real server in `rs`:
 
     outer: gen0 --> dir0 :director: dir1 --> rs0 :rs: ret1 --> ret0 :outer
 """
+import glob
 import os
 import signal
 import subprocess
@@ -72,6 +73,12 @@ class Lab:
         for process in list(self.processes):
             self.stop(process)
         for namespace in (self.outer, self.director, self.rs):
+            try:  # what an lbd that was killed in there has left
+                inode = os.stat(f"/run/netns/{namespace}").st_ino
+            except OSError:
+                continue
+            for lock in glob.glob(f"/run/sluice/port-{inode}-*.lock"):
+                os.unlink(lock)
             run("ip", "netns", "del", namespace, check=False)
         self.directory.cleanup()
 

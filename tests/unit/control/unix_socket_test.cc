@@ -79,6 +79,11 @@ TEST_F(UnixSocketTest, TheSocketOfAStartThatFailedIsTakenAway) {
   EXPECT_FALSE(std::filesystem::exists(path));
 }
 
+std::ptrdiff_t locks_in(const std::string& folder) {
+  return std::ranges::count_if(std::filesystem::directory_iterator(folder),
+                               [](const auto& file) { return file.path().extension() == ".lock"; });
+}
+
 TEST_F(UnixSocketTest, AnInterfaceHasOneHolderAtATime) {
   auto first = lock_interface("eth0", folder);
   ASSERT_TRUE(first) << first.error().message;
@@ -93,9 +98,12 @@ TEST_F(UnixSocketTest, AnInterfaceHasOneHolderAtATime) {
   EXPECT_EQ(interface_holder("eth0", folder), ::getpid());
   EXPECT_EQ(interface_holder("eth0", folder), ::getpid()) << "asking takes nothing";
   EXPECT_EQ(interface_holder("eth7", folder), std::nullopt);
-  first->reset();
+  {
+    InterfaceLock ends(std::move(*first));
+  }
   EXPECT_EQ(interface_holder("eth0", folder), std::nullopt);
   EXPECT_TRUE(lock_interface("eth0", folder));
+  EXPECT_EQ(locks_in(folder), 0) << "a file goes with its lock";
 }
 
 // The lock was an abstract socket, which any local user could bind first.
@@ -110,14 +118,19 @@ TEST_F(UnixSocketTest, NobodyElseCanHoldAnInterface) {
             0);
   auto lock = lock_interface("t" + std::to_string(::getpid()), folder);
   ASSERT_TRUE(lock) << lock.error().message;
+  ASSERT_EQ(locks_in(folder), 1);
   for (const auto& file : std::filesystem::directory_iterator(folder)) {
     if (file.path().extension() != ".lock") continue;
     EXPECT_EQ(std::filesystem::status(file).permissions(), std::filesystem::perms(0600));
-    lock->reset();
+    {
+      InterfaceLock ends(std::move(*lock));
+    }
+    std::ofstream(file.path()).close();
     std::filesystem::permissions(file, std::filesystem::perms(0666));
     auto open_to_all = lock_interface("t" + std::to_string(::getpid()), folder);
     ASSERT_FALSE(open_to_all);
     EXPECT_EQ(open_to_all.error().code.value(), EPERM);
+    break;
   }
 }
 
