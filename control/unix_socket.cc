@@ -198,4 +198,11 @@ std::optional<int> interface_holder(const std::string& interface, const std::str
   return lock.l_type == F_UNLCK ? std::nullopt : std::optional<int>(pid_in(fd.get()));
 }
 
+std::optional<std::string> stale_lock(const std::string& interface, const std::string& folder) {
+  auto path = lock_path(interface, folder);
+  struct stat status{};
+  if (!path || ::lstat(path->c_str(), &status) != 0) return std::nullopt;
+  return interface_holder(interface, folder) ? std::nullopt : path;
+}
+
 }  // namespace lb

@@ -60,4 +60,8 @@ class InterfaceLock {
 [[nodiscard]] std::optional<int> interface_holder(const std::string& interface,
                                                   const std::string& folder = kLockFolder);
 
+/// The lock file of an interface that nobody holds: an lbd that was killed has left it.
+[[nodiscard]] std::optional<std::string> stale_lock(const std::string& interface,
+                                                    const std::string& folder = kLockFolder);
+
 }  // namespace lb

@@ -57,9 +57,19 @@ void reset_xdp(const LinkEntry& link, Findings& findings) {
 void reset_offloads(const LinkEntry& link, OffloadNotes& notes, Findings& findings) {
   for (const auto& note : notes.all()) {
     if (note.interface != link.name) continue;
-    findings.handle(fmt::format("{} off on {}", offload_name(note.offload), link.name),
+    findings.handle(fmt::format("setting \"{} off\" on {}", offload_name(note.offload), link.name),
                     [&] { return put_back(note, notes, ethtool_offloads()); });
   }
+}
+
+/// By taking the lock, so that an lbd that starts meanwhile keeps its own.
+void reset_lock(const LinkEntry& link, Findings& findings) {
+  auto stale = stale_lock(link.name);
+  if (!stale) return;
+  findings.handle(fmt::format("lock {}", *stale), [&]() -> Status {
+    LB_TRY_ASSIGN([[maybe_unused]] auto lock, lock_interface(link.name));
+    return {};
+  });
 }
 
 void reset_socket(const std::string& path, Findings& findings) {
@@ -94,6 +104,7 @@ Status look_at_interfaces(const ResetOptions& options, const std::string& socket
     reset_addresses(netlink, addresses, link, findings);
     reset_xdp(link, findings);
     reset_offloads(link, notes, findings);
+    reset_lock(link, findings);
   }
   return {};
 }

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What lbctl does to a host without lbd: rs-setup on a real server, reset after an lbd that died."""
+import glob
 import json
+import os
 import signal
 
 import bed as testbed
@@ -82,6 +84,8 @@ def reset_after_a_kill(bed):
         text = bed.sh("dir", LBCTL, *socket, "reset", "--interface", device).stdout
         expect(f"removed VIP {bed.vip} on {device}" in text, text)
         expect(not vip_is_on(bed, device) and not lbd.socket.exists(), "all is gone")
+        inode = os.stat(bed.ns("dir")).st_ino
+        expect(not glob.glob(f"/run/sluice/port-{inode}-*"), "its lock file as well")
         expect("nothing of lbd" in bed.sh("dir", LBCTL, *socket, "reset").stdout, "a second time")
         lbd.start()
 

@@ -136,6 +136,12 @@ def hostile_headers_are_counted_and_harm_nothing(bed):
         expect({bed.get() for _ in range(9)} == {"rs1", "rs2", "rs3"}, "it serves on")
 
 
+def arrives_only_at(name, servers, is_error):
+    servers[name].await_frame(f"the ICMP error at {name}", is_error)
+    others = [n for n, s in servers.items() if n != name and any(map(is_error, s.frames))]
+    expect(not others, "only there, but also at", others)
+
+
 @test(seed_dr(1), seed_dr(2))
 def icmp_error_reaches_the_rs_of_the_flow_it_quotes(bed):
     with serving(bed), sniff(bed, "rs1") as rs1, sniff(bed, "rs2") as rs2, sniff(bed, "rs3") as rs3:
@@ -150,10 +156,7 @@ def icmp_error_reaches_the_rs_of_the_flow_it_quotes(bed):
 
         def is_error(frame):
             return frame[12:14] == b"\x08\0" and frame[ETH + 9] == 1 and frame[ETH + 20:ETH + 22] == b"\x03\x04"
-        servers = {"rs1": rs1, "rs2": rs2, "rs3": rs3}
-        servers[name].await_frame(f"the ICMP error at {name}", is_error)
-        others = [n for n, s in servers.items() if n != name and any(map(is_error, s.frames))]
-        expect(not others, "only there, but also at", others)
+        arrives_only_at(name, {"rs1": rs1, "rs2": rs2, "rs3": rs3}, is_error)
 
 
 @test(("ipv6", (), 1), ("ipv6", (), 2))
@@ -171,10 +174,7 @@ def packet_too_big_reaches_the_rs_of_the_flow_it_quotes(bed):
 
         def is_error(frame):
             return frame[12:14] == b"\x86\xdd" and frame[ETH + 6] == 58 and frame[ETH + 40] == 2
-        servers = {"rs1": rs1, "rs2": rs2, "rs3": rs3}
-        servers[name].await_frame(f"the ICMPv6 error at {name}", is_error)
-        others = [n for n, s in servers.items() if n != name and any(map(is_error, s.frames))]
-        expect(not others, "only there, but also at", others)
+        arrives_only_at(name, {"rs1": rs1, "rs2": rs2, "rs3": rs3}, is_error)
 
 
 @test()

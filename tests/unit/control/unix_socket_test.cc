@@ -98,9 +98,11 @@ TEST_F(UnixSocketTest, AnInterfaceHasOneHolderAtATime) {
   EXPECT_EQ(interface_holder("eth0", folder), ::getpid());
   EXPECT_EQ(interface_holder("eth0", folder), ::getpid()) << "asking takes nothing";
   EXPECT_EQ(interface_holder("eth7", folder), std::nullopt);
+  EXPECT_EQ(stale_lock("eth0", folder), std::nullopt) << "it is held";
   {
     InterfaceLock ends(std::move(*first));
   }
+  EXPECT_EQ(stale_lock("eth0", folder), std::nullopt) << "it is gone";
   EXPECT_EQ(interface_holder("eth0", folder), std::nullopt);
   EXPECT_TRUE(lock_interface("eth0", folder));
   EXPECT_EQ(locks_in(folder), 0) << "a file goes with its lock";
@@ -126,6 +128,7 @@ TEST_F(UnixSocketTest, NobodyElseCanHoldAnInterface) {
       InterfaceLock ends(std::move(*lock));
     }
     std::ofstream(file.path()).close();
+    EXPECT_EQ(stale_lock("t" + std::to_string(::getpid()), folder), file.path().string());
     std::filesystem::permissions(file, std::filesystem::perms(0666));
     auto open_to_all = lock_interface("t" + std::to_string(::getpid()), folder);
     ASSERT_FALSE(open_to_all);
