@@ -17,12 +17,13 @@
 #define LB_INLINE static inline __attribute__((always_inline))
 #endif
 
-#define LB_ABI_VERSION 1
-#define LB_VLAN_TAGS_MAX 2	 /* tags on a frame that is balanced */
-#define LB_EXT_HEADERS_MAX 8	 /* IPv6 extension headers walked */
-#define LB_PORT_RANGES_MAX 16	 /* ranges of one VIP and protocol */
-#define LB_VIP_ENTRIES_MAX 65536 /* entries of the VIP map */
-#define LB_QUEUES_MAX 64	 /* RX queues of one port */
+/* Layout of everything that can be pinned: what was pinned by another version is not adopted. */
+#define LB_ABI_VERSION 2
+#define LB_VLAN_TAGS_MAX 2    /* tags on a frame that is balanced */
+#define LB_EXT_HEADERS_MAX 8  /* IPv6 extension headers walked */
+#define LB_PORT_RANGES_MAX 16 /* ranges of one VIP and protocol, beside any-port */
+#define LB_QUEUES_MAX 64      /* RX queues of one port */
+#define LB_PORTS_MAX 16	      /* ports of one lbd */
 
 /*
  * Why a packet was dropped: X(enumerator, name in metrics and JSON, help).
@@ -62,11 +63,55 @@ enum lb_drop_reason {
 		LB_DROP_COUNT
 };
 
-/* Indices of the per-CPU map `xdp_counters`: drops first, then what was not dropped. */
+/*
+ * Why the XDP program hands a packet to the worker instead of deciding by itself: X(enumerator,
+ * name, help).
+ */
+#define LB_HAND_REASONS(X)                                                                         \
+	X(Engine, "engine", "the engine is afxdp: workers decide all")                             \
+	X(Options, "options", "IPv4 options or IPv6 extension headers")                            \
+	X(Fragment, "fragment", "a fragment: later ones follow their first")                       \
+	X(Icmp, "icmp", "an ICMP error or an echo request")                                        \
+	X(Ttl, "ttl", "TTL or hop limit is over: it is answered")                                  \
+	X(New, "new", "a flow that is to be remembered begins")                                    \
+	X(Unknown, "unknown", "a packet of a flow that is not remembered but has to be")           \
+	X(State, "state", "SYN, FIN, RST or the first ACK of a remembered flow")                   \
+	X(NoMac, "no_mac", "the MAC address of the real server is to be resolved")                 \
+	X(Egress, "egress", "the egress port cannot send what XDP sends")
+
+enum lb_hand_reason {
+#define LB_ENUMERATOR(name, text, help) LB_HAND_##name,
+	LB_HAND_REASONS(LB_ENUMERATOR)
+#undef LB_ENUMERATOR
+		LB_HAND_COUNT
+};
+#define LB_HAND_REASON_COUNT 10
+LB_STATIC_ASSERT(LB_HAND_COUNT == LB_HAND_REASON_COUNT, "one of the other kind of number");
+
+/*
+ * Before a frame that is handed over, where the driver can add it. The descriptor of an AF_XDP
+ * socket does not tell that it is there, so the magic does; who reads it erases it, and trusts
+ * nothing of it.
+ */
+#define LB_META_MAGIC 0x6c62786du
+struct lb_meta {
+	__u32 magic;
+	__u32 generation; /* lower half of the index's */
+	__u32 reason;	  /* enum lb_hand_reason */
+	__u32 service_id; /* 0: not known */
+};
+LB_STATIC_ASSERT(sizeof(struct lb_meta) == 16, "lb_meta");
+
+/*
+ * Per-CPU map `xdp_counters`, of each port: drops first, then hand-overs by reason, then the rest.
+ */
 enum lb_xdp_counter {
-	LB_XDP_PASSED = LB_DROP_COUNT, /* not ours, to the kernel's stack */
-	LB_XDP_REDIRECTED,	       /* to an AF_XDP socket */
-	LB_XDP_PANIC_PASSED,	       /* passed because panic is on */
+	LB_XDP_HANDED = LB_DROP_COUNT,			      /* + enum lb_hand_reason */
+	LB_XDP_PASSED = LB_XDP_HANDED + LB_HAND_REASON_COUNT, /* not ours, to the stack */
+	LB_XDP_PANIC_PASSED,				      /* passed because panic is on */
+	LB_XDP_SENT,					      /* XDP_TX */
+	LB_XDP_REDIRECTED,				      /* to another port */
+	LB_XDP_ALONE, /* of these: decided without the worker that should have */
 	LB_XDP_COUNTER_COUNT
 };
 
@@ -76,30 +121,78 @@ struct lb_xdp_counter_value {
 };
 
 /*
- * Map `vips` (hash). Three kinds of entry:
+ * Counters of a service or real server in the fast path: memory-mapped arrays `service_counts` and
+ * `rs_counts`, element cpu * services_max + slot (rs_max). Each CPU writes its own.
+ */
+struct lb_service_count {
+	__u64 packets;	     /* forwarded */
+	__u64 bytes;	     /* of those, from the Ethernet header on */
+	__u64 new_flows;     /* SYNs that were decided without memory */
+	__u64 unknown_flows; /* other segments of unknown flows, decided without the worker */
+	__u64 drops;
+	__u64 unprotected; /* SYNs in an open slot that could not be remembered and went to owner */
+	__u64 unremembered; /* over the rate: decided by the hash alone */
+	/* The budget of `flow_rate`: */
+	__u32 window;	      /* tick / LB_RATE_WINDOW_MS */
+	__u16 window_new;     /* handed over in this window because they begin ... */
+	__u16 window_unknown; /* ... or are not remembered yet */
+};
+LB_STATIC_ASSERT(sizeof(struct lb_service_count) == 64, "one cache line");
+#define LB_RATE_WINDOW_MS 64
+
+struct lb_rs_count {
+	__u64 packets;
+	__u64 bytes;
+	__u64 new_flows;
+	__u64 reserved;
+};
+LB_STATIC_ASSERT(sizeof(struct lb_rs_count) == 32, "lb_rs_count");
+
+/* Map `settings` (array of one, of each port): what user space may change while the program runs.
+ */
+struct lb_settings {
+	__u32 panic; /* not 0: every packet passes to the kernel */
+	__u8 mac[6]; /* of the port: frames for another machine (a flooding switch) are not ours */
+	__u8 mac_valid; /* 0: take any destination MAC */
+	__u8 port;	/* its PortIndex */
+	__u32 engine;	/* enum lb_engine */
+	__u32 sends;	/* bit n: what is for port n may be sent from here by XDP */
+	__u32 stale_ms; /* a worker that has not stepped for so long is left out */
+};
+LB_STATIC_ASSERT(sizeof(struct lb_settings) == 24, "lb_settings");
+
+enum lb_engine { LB_ENGINE_HYBRID, LB_ENGINE_AFXDP };
+
+/* Map `beats` (memory-mapped array by queue): the tick of a worker's last step, 0 before the first.
+ * Ticks are milliseconds of CLOCK_MONOTONIC in 32 bits.
+ */
+struct lb_beat {
+	__u32 tick;
+	__u32 reserved[15];
+};
+LB_STATIC_ASSERT(sizeof(struct lb_beat) == 64, "one cache line");
+
+/*
+ * The index: which service takes a packet. One value of the inner map of `index` (array of maps),
+ * replaced as a whole: struct lb_index_head, then `index_mask` + 1 slots, then `range_mask` + 1
+ * ranges. Open addressing: a key is at most LB_INDEX_PROBES slots behind its place. Keys:
  *   proto 0, port 0        the VIP itself: what becomes of packets that no service takes
  *   proto P, port N        a service on exactly that port
- *   proto P, port 0        any-port and port-range services of that VIP and protocol
+ *   proto P, port 0        the ranges of that VIP and protocol, any-port last
+ * A service of a range has a slot outside of the probed ones: ranges point to it.
  */
+#define LB_INDEX_PROBES 16
+#define LB_BLOOM_WORDS 64
+
 struct lb_vip_key {
 	__u8 addr[16]; /* IPv4 in the first four bytes, the rest zero */
 	__u16 port_be;
 	__u8 proto;  /* IPPROTO_TCP, _UDP, _SCTP, or 0 */
-	__u8 family; /* 4 or 6 */
+	__u8 family; /* 4 or 6; 0: a free slot */
 };
 LB_STATIC_ASSERT(sizeof(struct lb_vip_key) == 20, "no hole in lb_vip_key");
 
-#define LB_VIP_PASS_UNMATCHED (1u << 0) /* on the VIP entry: pass instead of drop */
-#define LB_VIP_ECHO_REPLY (1u << 1)	/* on the VIP entry: AF_XDP answers ICMP echo; else pass */
-
-/*
- * On the VIP entry: unmatched packets pass and no service takes this protocol, so a later fragment,
- * which has no ports, passes too: the first one has.
- */
-#define LB_VIP_PASS_LATER_TCP (1u << 2)
-#define LB_VIP_PASS_LATER_UDP (1u << 3)
-#define LB_VIP_PASS_LATER_SCTP (1u << 4)
-
+#define LB_VIP_ENTRIES_MAX 65536
 struct lb_port_range {
 	__u16 first; /* host order, inclusive */
 	__u16 last;
@@ -110,17 +203,47 @@ struct lb_vip_value {
 	__u32 range_count;				 /* 0 .. LB_PORT_RANGES_MAX */
 	struct lb_port_range ranges[LB_PORT_RANGES_MAX]; /* any-port is 1-65535 */
 };
-LB_STATIC_ASSERT(sizeof(struct lb_vip_value) == 8 + 4 * LB_PORT_RANGES_MAX, "lb_vip_value");
 
-/* Map `settings` (array of one, of each port): what user space may change while the program runs.
+#define LB_VIP_PASS_UNMATCHED (1u << 0) /* on the VIP: pass instead of drop */
+#define LB_VIP_ECHO_REPLY (1u << 1)	/* on the VIP: AF_XDP answers ICMP echo; else pass */
+/*
+ * On the VIP: unmatched packets pass and no service takes this protocol, so a later fragment, which
+ * has no ports, passes too: the first one has.
  */
-struct lb_settings {
-	__u32 panic; /* not 0: every packet passes to the kernel */
-	__u8 mac[6]; /* of the port: frames for another machine (a flooding switch) are not ours */
-	__u8 mac_valid; /* 0: take any destination MAC */
-	__u8 reserved;
+#define LB_VIP_PASS_LATER_TCP (1u << 2)
+#define LB_VIP_PASS_LATER_UDP (1u << 3)
+#define LB_VIP_PASS_LATER_SCTP (1u << 4)
+
+#define LB_SVC_STATEFUL (1u << 0) /* every flow is remembered: the scheduler is not a hash */
+#define LB_SVC_ALWAYS (1u << 1)	  /* every flow without a SYN (UDP, SCTP) is remembered */
+#define LB_SVC_NEVER (1u << 2)	  /* no flow without a SYN is */
+
+/* What a slot is chosen by. */
+enum lb_slot_hash { LB_SLOT_BY_FLOW, LB_SLOT_BY_CLIENT, LB_SLOT_BY_VIP };
+
+/* Timeouts that the fast path needs. */
+enum lb_timeout { LB_TIMEOUT_ESTABLISHED, LB_TIMEOUT_UDP, LB_TIMEOUT_SCTP, LB_TIMEOUT_COUNT };
+
+struct lb_index_slot {
+	struct lb_vip_key key;
+	__u32 service_id; /* slot | incarnation << 16 */
+	__u64 slot_key;	  /* of lb_hash_slot() */
+	__u32 table; /* class << 24 | key in its outer map; LB_TABLE_NONE: AF_XDP decides all */
+	__u16 flags; /* LB_SVC_*, or LB_VIP_* */
+	__u16 range_count; /* of a key with port 0 */
+	__u32 range_first;
+	__u32 timeout_ms[LB_TIMEOUT_COUNT];
+	__u16 flow_rate; /* flows a window that are handed over to be remembered; 0: no limit */
+	__u16 slot_hash; /* enum lb_slot_hash */
 };
-LB_STATIC_ASSERT(sizeof(struct lb_settings) == 12, "lb_settings");
+LB_STATIC_ASSERT(sizeof(struct lb_index_slot) == 64, "one cache line");
+
+struct lb_index_range {
+	__u16 first; /* host order, inclusive */
+	__u16 last;
+	__u32 slot; /* of the service */
+};
+LB_STATIC_ASSERT(sizeof(struct lb_index_range) == 8, "lb_index_range");
 
 /*
  * The flow hash: NH (Black et al., UMAC, CRYPTO 1999) over the words of the key, one multiplication
@@ -133,6 +256,19 @@ struct lb_hash_key {
 	__u64 k0;
 	__u64 k1;
 };
+
+struct lb_index_head {
+	__u64 generation;
+	struct lb_hash_key index_key; /* of this index's slots */
+	struct lb_hash_key flow_key;  /* of the flow hash; the same for the life of an instance */
+	__u32 flags;		      /* LB_INDEX_* */
+	__u32 version;		      /* LB_ABI_VERSION */
+	__u64 reserved[2];
+	/* Bit lb_bloom_bit(address) is set for every VIP: is a source one? */
+	__u64 vip_bloom[LB_BLOOM_WORDS];
+};
+LB_STATIC_ASSERT(sizeof(struct lb_index_head) == 64 + 8 * LB_BLOOM_WORDS, "lb_index_head");
+#define LB_INDEX_DECREMENT_TTL (1u << 0)
 
 LB_INLINE __u64 lb_mix64(__u64 x)
 {
@@ -192,6 +328,171 @@ LB_INLINE __u32 lb_hash_slot(__u64 flow_hash, __u64 service_key, __u32 slots)
 
 	h = (h * slots) >> 32;
 	return h;
+}
+
+/* Place of a key in an index, before the mask. The address as two words in packet byte order. */
+LB_INLINE __u64 lb_hash_vip(__u64 addr0, __u64 addr1, __u32 ports_proto_family,
+			    const struct lb_hash_key *key)
+{
+	__u64 h = lb_hash_word(addr0, key->k0);
+
+	h += lb_hash_word(addr1, key->k1);
+	h += lb_hash_word(ports_proto_family, lb_rotl64(key->k0, 21));
+	return lb_mix64(h);
+}
+
+LB_INLINE __u32 lb_bloom_bit(__u64 addr0, __u64 addr1)
+{
+	__u64 h = (addr0 ^ lb_rotl64(addr1, 32)) * 0x9e3779b97f4a7c15ull;
+
+	return h >> 52;
+}
+LB_STATIC_ASSERT(LB_BLOOM_WORDS * 64 == 1 << 12, "12 bits");
+
+/*
+ * The table of a service: who owns which slot. One value of an inner map of `tables0` .. `tables2`
+ * (arrays of maps, one for each class of size), built in place and replaced as a whole:
+ *   struct lb_table_head
+ *   struct lb_rs_entry    rs[rs_max]       hot: what is written into a packet
+ *   struct lb_rs_name     names[rs_max]    cold: who that is, for an lbd that adopts
+ *   __u16                 hot[slots_max]   owner, and whether that is all there is to know
+ *   __u32                 states[slots_max] cold: old, open, exceptions, deadline
+ * Members are the real servers (and the sorry server) of a service; a member keeps its index while
+ * it is in the service.
+ */
+#define LB_TABLE_CLASSES 3
+#define LB_TABLE_SLOTS0 1024
+#define LB_TABLE_MEMBERS0 64
+#define LB_TABLE_SLOTS1 65544
+#define LB_TABLE_MEMBERS1 512
+#define LB_TABLE_SLOTS2 1048576
+#define LB_TABLE_MEMBERS2 4096
+#define LB_TABLE_NONE 0xffffffffu
+#define LB_TABLE_KEY_MASK 0xffffffu
+#define LB_TABLE_MAGIC 0x6c627462u
+#define LB_DEADLINES 64
+
+/* hot[]: the owner's member index, and whether the flow memory is to be asked first: the slot is
+ * open or has exceptions. */
+#define LB_SLOT_OWNER 0x7fffu
+#define LB_SLOT_ASK 0x8000u
+#define LB_SLOT_NOBODY 0x7fffu /* as owner: there is none */
+
+/* states[]; meaningful where LB_SLOT_ASK is set. */
+#define LB_STATE_OLD 0xffffu	   /* member index; LB_SLOT_NOBODY: none */
+#define LB_STATE_DEADLINE_SHIFT 16 /* index into lb_table_head::deadline_s */
+#define LB_STATE_DEADLINE 0x3fu
+#define LB_STATE_OPEN (1u << 31)
+#define LB_STATE_EXCEPTIONS (1u << 30)
+
+struct lb_table_head {
+	__u64 generation;
+	__u32 magic;   /* LB_TABLE_MAGIC */
+	__u32 version; /* LB_ABI_VERSION */
+	__u32 slots;
+	__u32 members; /* highest member index + 1 */
+	__u32 open_slots;
+	__u32 exception_slots;
+	__u32 service_id;
+	__u32 window_s; /* how long a slot stays open */
+	__u64 reserved[3];
+	__u32 deadline_s[LB_DEADLINES]; /* CLOCK_BOOTTIME */
+};
+LB_STATIC_ASSERT(sizeof(struct lb_table_head) == 64 + 4 * LB_DEADLINES, "lb_table_head");
+
+#define LB_RS_UP (1u << 0)	  /* its flows are forwarded */
+#define LB_RS_DRAINS (1u << 1)	  /* up, but takes no new flows */
+#define LB_RS_HAS_MAC (1u << 2)	  /* `macs` is right */
+#define LB_RS_EGRESS_UP (1u << 3) /* the link of its port is up */
+
+struct lb_rs_entry {
+	__u32 id;      /* slot | incarnation << 16; 0: no member */
+	__u8 macs[12]; /* of the real server, then of the egress port: as they stand in a frame */
+	__u16 vlan;    /* 0: untagged */
+	__u16 flags;   /* LB_RS_* */
+	__u16 egress;  /* PortIndex */
+	__u16 mtu;     /* of the egress port: bytes of an IP packet */
+	__u32 reserved[2];
+};
+LB_STATIC_ASSERT(sizeof(struct lb_rs_entry) == 32, "lb_rs_entry");
+
+struct lb_rs_name {
+	__u8 addr[16];
+	__u8 family; /* 4 or 6 */
+	__u8 sorry;  /* the sorry server */
+	__u16 reserved;
+	__u32 weight;
+	__u64 reserved2;
+};
+LB_STATIC_ASSERT(sizeof(struct lb_rs_name) == 32, "lb_rs_name");
+
+#define LB_TABLE_BYTES(slots, members)                                                             \
+	(sizeof(struct lb_table_head) +                                                            \
+	 (members) * (sizeof(struct lb_rs_entry) + sizeof(struct lb_rs_name)) +                    \
+	 (slots) * (sizeof(__u16) + sizeof(__u32)))
+
+/*
+ * The flow memory: memory-mapped arrays `flows4` and `flows6`, element queue * buckets + bucket.
+ * Only the worker of the queue writes tags and flows (sequence lock in the stamp,
+ * table/flow_table.h); the XDP program reads them and writes `seen`.
+ */
+#define LB_FLOW_SLOTS 8
+
+struct lb_flow4 {
+	__u64 key[2];
+	__u64 ids; /* RS id | service id << 32 */
+	__u64 stamp;
+};
+struct lb_flow6 {
+	__u64 key[5];
+	__u64 ids;
+	__u64 stamp;
+	__u64 reserved;
+};
+#define LB_FLOW_BUCKET_HEAD                                                                        \
+	__u64 tags[2]; /* eight 16-bit tags, 0: free */                                            \
+	__u64 reserved[2];                                                                         \
+	__u32 seen[LB_FLOW_SLOTS] /* tick of the last packet that the kernel forwarded */
+struct lb_flow_bucket4 {
+	LB_FLOW_BUCKET_HEAD;
+	struct lb_flow4 flows[LB_FLOW_SLOTS];
+};
+struct lb_flow_bucket6 {
+	LB_FLOW_BUCKET_HEAD;
+	struct lb_flow6 flows[LB_FLOW_SLOTS];
+};
+LB_STATIC_ASSERT(sizeof(struct lb_flow_bucket4) == 320, "five cache lines");
+LB_STATIC_ASSERT(sizeof(struct lb_flow_bucket6) == 576, "nine cache lines");
+
+/* Stamp of a flow: tick in bits 0..31, state in 32..39, sequence in 40..63, odd while it is
+ * written. */
+#define LB_STAMP_STATE_SHIFT 32
+#define LB_STAMP_SEQUENCE_SHIFT 40
+/* States (enum FlowState) in which the fast path forwards. */
+#define LB_FLOW_ESTABLISHED 1
+#define LB_FLOW_UDP 11
+#define LB_FLOW_SCTP 12
+
+LB_INLINE __u32 lb_flow_bucket(__u64 hash, __u32 buckets)
+{
+	return ((hash >> 32) * buckets) >> 32;
+}
+
+LB_INLINE __u16 lb_flow_tag(__u64 hash)
+{
+	__u16 low = hash;
+
+	return low ? low : 1;
+}
+
+/* bucket + other = sum(tag) modulo the number of buckets: its own inverse for any number of them.
+ */
+LB_INLINE __u32 lb_flow_other_bucket(__u32 bucket, __u16 tag, __u32 buckets)
+{
+	__u64 spread = tag * 0x9e3779b1u;
+	__u32 sum = (spread * buckets) >> 32;
+
+	return sum >= bucket ? sum - bucket : sum + buckets - bucket;
 }
 
 #endif /* LB_ABI_H */

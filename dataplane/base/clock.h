@@ -8,8 +8,8 @@
 
 namespace lb {
 
-/// Milliseconds of CLOCK_BOOTTIME, truncated to 32 bits; wraps after 49 days, so compare with
-/// ms_since only.
+/// Milliseconds of CLOCK_MONOTONIC, truncated to 32 bits; wraps after 49 days, so compare with
+/// ms_since only. The clock that a BPF program can read for a nanosecond (its coarse form).
 using TickMs = std::uint32_t;
 
 /// Milliseconds from `then` to `now`, right across the wrap while they are less than 24 days apart.
@@ -25,10 +25,7 @@ using TickMs = std::uint32_t;
 }
 
 [[nodiscard]] inline TickMs tick_ms_now() noexcept {
-  timespec time{};
-  clock_gettime(CLOCK_BOOTTIME, &time);
-  return static_cast<TickMs>(static_cast<std::uint64_t>(time.tv_sec) * 1000U +
-                             static_cast<std::uint64_t>(time.tv_nsec) / 1'000'000U);
+  return static_cast<TickMs>(monotonic_ns() / 1'000'000U);
 }
 
 }  // namespace lb

@@ -159,7 +159,7 @@ XdpProgram::CounterValues XdpProgram::counters() const {
       sum.passed = packets;
     } else if (index == LB_XDP_REDIRECTED) {
       sum.redirected = packets;
-    } else {
+    } else if (index == LB_XDP_PANIC_PASSED) {
       sum.panic_passed = packets;
     }
   }

@@ -20,6 +20,7 @@
 #include "dataplane/base/result.h"
 #include "dataplane/packet/flow_key.h"
 #include "dataplane/table/service_index.h"
+#include "dataplane/table/table_object.h"
 
 namespace lb {
 
@@ -97,9 +98,17 @@ struct RealServer {
   IpAddr address;
 };
 
+/// Which flows without a SYN (UDP, SCTP) of a hashed service are remembered.
+enum class Affinity : std::uint8_t {
+  Transition,  ///< those that meet a slot whose owner has changed: they stay where they are
+  Always,      ///< every flow, from its first packet
+  None,        ///< none: the owner of the slot takes the packet
+};
+
 struct Service {
   // Hot:
   ServiceId id = ServiceId::None;
+  Affinity affinity = Affinity::Transition;
   Scheduler scheduler = Scheduler::Wrr;
   std::uint32_t rs_first = 0;  ///< index into ServiceTable::real_servers()
   std::uint32_t rs_count = 0;
@@ -107,7 +116,12 @@ struct Service {
       kNoSorry;  ///< index of the sorry RS into real_servers(), outside of the range above
   std::uint64_t hash_key = 0;  ///< secret of the hashed schedulers
   std::shared_ptr<const LookupArray>
-      lookup;   ///< of hashed schedulers with at least one candidate; else null
+      lookup;  ///< of hashed schedulers with at least one candidate; else null
+  /// Slots, owners and transitions; the members are the real servers and the sorry server. Null:
+  /// nothing is up and never was.
+  std::shared_ptr<const TableObject> table;
+  /// Flows a window (LB_RATE_WINDOW_MS) and worker that are remembered at most; 0: no limit.
+  std::uint16_t flow_rate = 0;
   WrrPlan wrr;  ///< filled by ServiceTable::build from the real servers that are up
   Timeouts timeouts;
   // Cold:
