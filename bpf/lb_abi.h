@@ -173,13 +173,12 @@ struct lb_beat {
 LB_STATIC_ASSERT(sizeof(struct lb_beat) == 64, "one cache line");
 
 /*
- * The index: which service takes a packet. One value of the inner map of `index` (array of maps),
- * replaced as a whole: struct lb_index_head, then `index_mask` + 1 slots, then `range_mask` + 1
- * ranges. Open addressing: a key is at most LB_INDEX_PROBES slots behind its place. Keys:
- *   proto 0, port 0        the VIP itself: what becomes of packets that no service takes
- *   proto P, port N        a service on exactly that port
- *   proto P, port 0        the ranges of that VIP and protocol, any-port last
- * A service of a range has a slot outside of the probed ones: ranges point to it.
+ * The index: which service takes a packet. One value of the inner map of `vip_index` (array of
+ * maps), replaced as a whole: struct lb_index_head, then `index_mask` + 1 slots, then `range_mask`
+ * + 1 ranges. Open addressing: a key is at most LB_INDEX_PROBES slots behind its place. Keys: proto
+ * 0, port 0        the VIP itself: what becomes of packets that no service takes proto P, port N a
+ * service on exactly that port proto P, port 0        the ranges of that VIP and protocol, any-port
+ * last A service of a range has a slot outside of the probed ones: ranges point to it.
  */
 #define LB_INDEX_PROBES 16
 #define LB_BLOOM_WORDS 64
@@ -191,18 +190,6 @@ struct lb_vip_key {
 	__u8 family; /* 4 or 6; 0: a free slot */
 };
 LB_STATIC_ASSERT(sizeof(struct lb_vip_key) == 20, "no hole in lb_vip_key");
-
-#define LB_VIP_ENTRIES_MAX 65536
-struct lb_port_range {
-	__u16 first; /* host order, inclusive */
-	__u16 last;
-};
-
-struct lb_vip_value {
-	__u32 flags;
-	__u32 range_count;				 /* 0 .. LB_PORT_RANGES_MAX */
-	struct lb_port_range ranges[LB_PORT_RANGES_MAX]; /* any-port is 1-65535 */
-};
 
 #define LB_VIP_PASS_UNMATCHED (1u << 0) /* on the VIP: pass instead of drop */
 #define LB_VIP_ECHO_REPLY (1u << 1)	/* on the VIP: AF_XDP answers ICMP echo; else pass */
@@ -321,10 +308,13 @@ LB_INLINE __u64 lb_hash_flow6(const __u64 *client, const __u64 *vip, __u32 ports
 	return lb_mix64(h ^ key->k1);
 }
 
-/* Slot of a hashed scheduler: flow hash (or address hash) under the service's own key. */
+/*
+ * Slot of a hashed scheduler: flow hash (or address hash) under the service's own key. The flow
+ * hash is mixed already; what remains is that equal flows of two services do not share their slots.
+ */
 LB_INLINE __u32 lb_hash_slot(__u64 flow_hash, __u64 service_key, __u32 slots)
 {
-	__u64 h = lb_mix64(flow_hash ^ service_key) >> 32;
+	__u64 h = ((flow_hash ^ service_key) * 0xd6e8feb86659fd93ull) >> 32;
 
 	h = (h * slots) >> 32;
 	return h;
@@ -338,7 +328,8 @@ LB_INLINE __u64 lb_hash_vip(__u64 addr0, __u64 addr1, __u32 ports_proto_family,
 
 	h += lb_hash_word(addr1, key->k1);
 	h += lb_hash_word(ports_proto_family, lb_rotl64(key->k0, 21));
-	return lb_mix64(h);
+	h ^= h >> 32;
+	return (h * 0xd6e8feb86659fd93ull) >> 32;
 }
 
 LB_INLINE __u32 lb_bloom_bit(__u64 addr0, __u64 addr1)
@@ -472,6 +463,9 @@ LB_STATIC_ASSERT(sizeof(struct lb_flow_bucket6) == 576, "nine cache lines");
 #define LB_FLOW_ESTABLISHED 1
 #define LB_FLOW_UDP 11
 #define LB_FLOW_SCTP 12
+/* ... and in which a SYN begins another connection. */
+#define LB_FLOW_TIME_WAIT 5
+#define LB_FLOW_CLOSE 6
 
 LB_INLINE __u32 lb_flow_bucket(__u64 hash, __u32 buckets)
 {

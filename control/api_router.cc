@@ -126,11 +126,13 @@ const std::vector<ApiRouter::Route>& ApiRouter::routes() {
       {"PATCH", "/v1/services/{}/real-servers/{}", &ApiRouter::patch_rs},
       {"DELETE", "/v1/services/{}/real-servers/{}", &ApiRouter::delete_rs},
       {"POST", "/v1/services/{}/real-servers/{}/drain", &ApiRouter::post_drain},
+      {"GET", "/v1/services/{}/slots", &ApiRouter::get_slots},
       {"GET", "/v1/flows", &ApiRouter::get_flows},
       {"GET", "/v1/ports", &ApiRouter::get_ports},
       {"GET", "/v1/workers", &ApiRouter::get_workers},
       {"GET", "/v1/neighbours", &ApiRouter::get_neighbours},
       {"GET", "/v1/drops", &ApiRouter::get_drops},
+      {"GET", "/v1/handovers", &ApiRouter::get_handovers},
       {"GET", "/v1/bpf", &ApiRouter::get_bpf},
       {"GET", "/v1/stats", &ApiRouter::get_stats},
       {"GET", "/v1/memory", &ApiRouter::get_memory},
@@ -253,6 +255,13 @@ Result<ApiResponse> ApiRouter::post_drain(const Call& call) {
   return rs_answer(path);
 }
 
+Result<ApiResponse> ApiRouter::get_slots(const Call& call) {
+  LB_TRY_ASSIGN(ServiceAddr service, parse_service(call.arguments[0]));
+  LB_TRY_ASSIGN(const ServiceEntry* entry, controller_.registry().service(service));
+  auto table = controller_.slot_table(entry->id);
+  return json(slots_json(service, entry->settings, table.get(), boot_s_now()));
+}
+
 Result<ApiResponse> ApiRouter::get_flows(const Call& call) {
   LB_TRY_ASSIGN(FlowQuery query, FlowQuery::parse(call.query));
   FlowSelection selection =
@@ -277,6 +286,10 @@ Result<ApiResponse> ApiRouter::get_drops(const Call&) {
   return json(drops_json(dataplane.ports(), dataplane.workers(), controller_.stats()));
 }
 
+Result<ApiResponse> ApiRouter::get_handovers(const Call&) {
+  return json(handovers_json(controller_.dataplane().ports()));
+}
+
 Result<ApiResponse> ApiRouter::get_bpf(const Call&) {
   return json(bpf_json(controller_.dataplane().bpf()));
 }
@@ -287,7 +300,7 @@ Result<ApiResponse> ApiRouter::get_stats(const Call&) {
 }
 
 Result<ApiResponse> ApiRouter::get_memory(const Call&) {
-  auto workers = static_cast<std::uint32_t>(controller_.stats().workers().size());
+  auto workers = static_cast<std::uint32_t>(controller_.dataplane().workers().size());
   return json(memory_json(plan_memory(controller_.config(), workers)));
 }
 
@@ -299,7 +312,7 @@ Result<ApiResponse> ApiRouter::get_config(const Call&) {
 
 Result<ApiResponse> ApiRouter::post_check(const Call& call) {
   LB_TRY_ASSIGN(Config config, Config::parse(*call.body, "config"));
-  auto workers = static_cast<std::uint32_t>(controller_.stats().workers().size());
+  auto workers = static_cast<std::uint32_t>(controller_.dataplane().workers().size());
   return json(check_json(config, plan_memory(config, workers)));
 }
 

@@ -53,11 +53,13 @@ class ApiRouter {
   Result<ApiResponse> patch_rs(const Call&);
   Result<ApiResponse> delete_rs(const Call&);
   Result<ApiResponse> post_drain(const Call&);
+  Result<ApiResponse> get_slots(const Call&);
   Result<ApiResponse> get_flows(const Call&);
   Result<ApiResponse> get_ports(const Call&);
   Result<ApiResponse> get_workers(const Call&);
   Result<ApiResponse> get_neighbours(const Call&);
   Result<ApiResponse> get_drops(const Call&);
+  Result<ApiResponse> get_handovers(const Call&);
   Result<ApiResponse> get_bpf(const Call&);
   Result<ApiResponse> get_stats(const Call&);
   Result<ApiResponse> get_memory(const Call&);

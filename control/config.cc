@@ -73,9 +73,17 @@ void read_number(TableReader& reader, const NumberField<Owner>& field, Owner& ow
   }
 }
 
+/// Who forwards.
+void read_engine(TableReader& reader, DataplaneConfig& dataplane) {
+  auto engine = reader.word<EngineMode>(
+      "engine", {{"hybrid", EngineMode::Hybrid}, {"afxdp", EngineMode::Afxdp}});
+  dataplane.engine = engine.value_or(dataplane.engine);
+}
+
 void read_dataplane(const Tree& table, Problems& problems, Config& config) {
   TableReader reader(table, "dataplane", problems);
   DataplaneConfig& dataplane = config.dataplane;
+  read_engine(reader, dataplane);
   auto xdp = reader.word<XdpMode>(
       "xdp_mode",
       {{"auto", XdpMode::Auto}, {"native", XdpMode::Native}, {"generic", XdpMode::Generic}});
@@ -83,6 +91,12 @@ void read_dataplane(const Tree& table, Problems& problems, Config& config) {
   auto zero_copy = reader.word<ZeroCopy>(
       "zero_copy", {{"auto", ZeroCopy::Auto}, {"on", ZeroCopy::On}, {"off", ZeroCopy::Off}});
   dataplane.zero_copy = zero_copy.value_or(dataplane.zero_copy);
+  if (dataplane.zero_copy == ZeroCopy::On && dataplane.engine == EngineMode::Hybrid) {
+    reader.problem("zero_copy",
+                   "\"on\" is not for engine \"hybrid\": with zero-copy sockets the kernel would "
+                   "copy each frame that it forwards by itself (write engine = \"afxdp\", or "
+                   "zero_copy = \"auto\", which copies only what the workers get)");
+  }
   dataplane.need_wakeup = reader.boolean("need_wakeup").value_or(dataplane.need_wakeup);
   dataplane.hugepages = reader.boolean("hugepages").value_or(dataplane.hugepages);
   config.decrement_ttl = reader.boolean("decrement_ttl").value_or(config.decrement_ttl);

@@ -44,7 +44,7 @@ struct ConfigKeys {
 
 struct Config {
   ControlConfig control;
-  DataplaneConfig dataplane;  ///< never with replace_foreign: that is lbd's --replace
+  DataplaneConfig dataplane;  ///< replace_foreign is lbd's option, not a key
   bool decrement_ttl =
       true;  ///< [dataplane] decrement_ttl; the one key there that a reload changes
   std::vector<ConfigService> services;

@@ -15,6 +15,9 @@
 namespace lb {
 namespace {
 
+constexpr std::uint64_t kScanEveryMs = 5'000;
+constexpr std::uint64_t kScanShare = 50;  // walks over all flows take 2 % of the time at most
+
 bool same_ports(const std::vector<EgressPort>& a, const std::vector<EgressPort>& b) {
   return std::ranges::equal(a, b, [](const EgressPort& x, const EgressPort& y) {
     return x.mac == y.mac && x.mtu == y.mtu && x.up == y.up;
@@ -37,7 +40,7 @@ Controller::Controller(Config config, std::string config_path, State state, Part
       keys_(state.keys),
       parts_(std::move(parts)),
       registry_(limits_of(config_)),
-      builder_(state.keys, config_.decrement_ttl),
+      builder_(state.keys, config_.decrement_ttl, parts_.dataplane.table_memory()),
       stats_(parts_.dataplane.counters()),
       health_([this](const IpAddr& rs) { return parts_.networks.kernel_reaches(rs); }),
       started_ms_(parts_.now_ms()) {
@@ -112,13 +115,17 @@ bool Controller::follow() {
 }
 
 Status Controller::publish() {
+  parts_.dataplane.refresh_counters();  // they are the baselines of new ids
   stats_.follow(registry_);
   NextHops next_hops = resolve_next_hops();
   std::vector<EgressPort> ports = egress_ports();
-  LB_TRY_ASSIGN(auto table, builder_.build(registry_, next_hops, ports));
+  LB_TRY_ASSIGN(auto table, builder_.build(registry_, next_hops, ports, parts_.now_s()));
+  SlotTables slot_tables(*table);
   LB_TRY_ASSIGN(generation_, parts_.dataplane.publish(std::move(table)));
+  builder_.published();
   // Only now: refresh() compares with what is published.
   next_hops_ = std::move(next_hops);
+  slot_tables_ = std::move(slot_tables);
   ports_ = std::move(ports);
   published_revision_ = registry_.revision();
   return {};
@@ -240,8 +247,11 @@ void Controller::on_check(const CheckTarget& target, bool passed, const std::str
 }
 
 void Controller::end_drains() {
-  auto ended = registry_.drains_over(
-      parts_.now_ms(), [this](std::uint32_t slot) { return stats_.flows_of_slot(slot); });
+  auto rest_of = [this](const ServiceAddr& service, RsId rs) -> DrainRest {
+    return {.flows = stats_.flows_of_slot(slot_of(rs)),
+            .unseen = builder_.tables().is_old(service, rs)};
+  };
+  auto ended = registry_.drains_over(parts_.now_ms(), rest_of);
   if (ended.empty()) return;
   Status done = change([&]() -> Status {
     registry_.remove_drained(ended);
@@ -259,8 +269,40 @@ void Controller::end_drains() {
   }
 }
 
+/// Open slots whose time is over close, closed ones are rid of exceptions that nobody needs.
+void Controller::end_transitions() {
+  const auto deadline = builder_.tables().next_deadline_s();
+  const bool due = deadline && *deadline <= parts_.now_s();
+  const bool cleared = scan_exceptions();
+  if (!due && !cleared) return;
+  Status done = publish();
+  std::string error = done ? std::string{} : done.error().message;
+  if (error != transition_error_ && !done) {
+    spdlog::error("slots in transition cannot be closed yet: {}", error);
+  }
+  transition_error_ = std::move(error);
+}
+
+bool Controller::scan_exceptions() {
+  TableKeeper& tables = builder_.tables();
+  const std::uint64_t began = parts_.now_ms();
+  if (!tables.has_exceptions() || began < next_scan_ms_) return false;
+  for (const WorkerInfo& worker : parts_.dataplane.workers()) {
+    if (worker.generation < generation_) return false;
+  }
+  ExceptionScan scan = tables.scan(keys_.flow);
+  parts_.dataplane.visit_flows([&scan](const FlowInfo& flow) {
+    scan.see(flow);
+    return true;
+  });
+  const std::uint64_t took = parts_.now_ms() - began;
+  next_scan_ms_ = began + std::max(kScanEveryMs, took * kScanShare);
+  return tables.take(scan);
+}
+
 void Controller::tick() {
   end_drains();
+  end_transitions();
   for (std::uint32_t slot : parts_.dataplane.take_resolve_requests()) {
     Registry::RsRef ref = registry_.rs_at_slot(slot);
     if (ref.address == nullptr) continue;
@@ -286,6 +328,7 @@ State Controller::state() const {
 }
 
 ViewInput Controller::view() const {
+  parts_.dataplane.refresh_counters();
   return {
       .registry = registry_, .stats = stats_, .next_hops = next_hops_, .now_ms = parts_.now_ms()};
 }

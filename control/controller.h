@@ -17,6 +17,7 @@
 #include "control/networks.h"
 #include "control/registry.h"
 #include "control/requests.h"
+#include "control/slot_shares.h"
 #include "control/state.h"
 #include "control/stats.h"
 #include "control/table_builder.h"
@@ -32,6 +33,7 @@ class Controller {
     const Networks& networks;
     NeighbourResolver& resolver;
     std::function<std::uint64_t()> now_ms;
+    std::function<std::uint32_t()> now_s;  ///< CLOCK_BOOTTIME
   };
   /// `config_path` is read again by reload().
   Controller(Config config, std::string config_path, State state, Parts parts);
@@ -57,8 +59,8 @@ class Controller {
   /// from.
   Status refresh();
   void on_check(const CheckTarget& target, bool passed, const std::string& reason);
-  /// Removes drained real servers; passes the workers' wishes on to the resolver. Every few hundred
-  /// ms.
+  /// Removes drained real servers, ends the transitions of slots, passes the workers' wishes on to
+  /// the resolver. Every few hundred ms.
   void tick();
 
   /// Called after each publication that a change of the registry led to: checks(), VIPs and the
@@ -75,6 +77,10 @@ class Controller {
   [[nodiscard]] std::uint64_t saved_revision() const {
     return registry_.saved_revision() + panic_changes_;
   }
+  /// The slots of a service as they were last published; null: it has none.
+  [[nodiscard]] std::shared_ptr<const TableObject> slot_table(ServiceId id) const {
+    return slot_tables_.find(id);
+  }
   [[nodiscard]] ViewInput view() const;
   [[nodiscard]] VersionInfo version() const;
   [[nodiscard]] std::vector<NeighbourInfo> neighbours() const;
@@ -87,6 +93,9 @@ class Controller {
   Status publish();
   void take_back(Registry::Checkpoint before) noexcept;
   void end_drains();
+  void end_transitions();
+  /// True when exceptions of slots have ended, which is to be published.
+  bool scan_exceptions();
   /// Decides anew what is to be checked; true when that is not what it was.
   bool follow();
   NextHops resolve_next_hops();
@@ -103,12 +112,14 @@ class Controller {
   std::set<CheckTarget> checks_;
   NextHops next_hops_;
   std::vector<EgressPort> ports_;
+  SlotTables slot_tables_;
   std::uint64_t published_revision_ = 0;
   std::uint64_t followed_networks_ = kNotFollowed;
   Generation generation_ = Generation::None;
   std::uint64_t started_ms_;
   std::function<void()> on_change_;
-  std::string drain_error_;
+  std::string drain_error_, transition_error_;
+  std::uint64_t next_scan_ms_ = 0;
   std::uint64_t panic_changes_ = 0;
   bool panic_restored_ = false;
 };

@@ -129,9 +129,12 @@ Director::Impl::Impl(Parts parts)
       resolver({.probe = [this](const NeighbourTarget& target) { probe(target); },
                 .ask = [this](const NeighbourTarget& target) { ask(target); },
                 .look_up = [this](const NeighbourTarget& target) { return look_up(target); }}),
-      controller(
-          std::move(parts.config), std::move(parts.config_path), std::move(parts.state),
-          {.dataplane = *dataplane, .networks = networks, .resolver = resolver, .now_ms = now_ms}),
+      controller(std::move(parts.config), std::move(parts.config_path), std::move(parts.state),
+                 {.dataplane = *dataplane,
+                  .networks = networks,
+                  .resolver = resolver,
+                  .now_ms = now_ms,
+                  .now_s = boot_s_now}),
       vips(networks,
            {.add = [this](const InterfaceAddress& address) { return netlink.add_address(address); },
             .remove =

@@ -52,6 +52,9 @@ json::object to_json(const ServicePatch& patch) {
   if (patch.name) out["name"] = json_text(*patch.name);
   if (patch.scheduler) out["scheduler"] = json_text(scheduler_name(*patch.scheduler));
   put_number(out, "mh_slots", patch.mh_slots);
+  put_number(out, "transition_ms", patch.transition_ms);
+  put_word(out, "affinity", patch.affinity);
+  put_number(out, "flow_rate", patch.flow_rate);
   put_word(out, "vip_owner", patch.vip_owner);
   put_word(out, "vip_unmatched", patch.vip_unmatched);
   put_word(out, "icmp_echo", patch.icmp_echo);

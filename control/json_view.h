@@ -55,6 +55,9 @@ struct FlowRow {
 [[nodiscard]] std::string service_json(const ViewInput& view, const ServiceAddr& service);
 [[nodiscard]] std::string rs_json(const ViewInput& view, const ServiceAddr& service,
                                   const IpAddr& rs);
+/// `table`: what Controller::slot_table() answers; null: no slots. `boot_s`: as of slot_shares().
+[[nodiscard]] std::string slots_json(const ServiceAddr& service, const ServiceSettings& settings,
+                                     const TableObject* table, std::uint32_t boot_s);
 [[nodiscard]] std::string flows_json(const Registry& registry, std::span<const FlowRow> flows,
                                      std::uint64_t total);
 [[nodiscard]] std::string ports_json(std::span<const PortInfo> ports);
@@ -62,6 +65,7 @@ struct FlowRow {
 [[nodiscard]] std::string neighbours_json(std::span<const NeighbourInfo> neighbours);
 [[nodiscard]] std::string drops_json(std::span<const PortInfo> ports,
                                      std::span<const WorkerInfo> workers, const Stats& stats);
+[[nodiscard]] std::string handovers_json(std::span<const PortInfo> ports);
 [[nodiscard]] std::string bpf_json(std::span<const BpfObjectInfo> objects);
 [[nodiscard]] std::string stats_json(const ViewInput& view, std::span<const WorkerInfo> workers,
                                      std::span<const PortInfo> ports, std::uint64_t time_ns);

@@ -91,6 +91,15 @@ json::object drops_object(const std::array<std::uint64_t, kDropReasons>& drops) 
   return out;
 }
 
+json::object handovers_object(const std::array<std::uint64_t, kHandReasons>& handed) {
+  json::object out;
+  for (std::size_t i = 0; i < kHandReasons; ++i) {
+    auto name = hand_reason_name(static_cast<HandReason>(i));
+    out[json::string_view(name.data(), name.size())] = handed[i];
+  }
+  return out;
+}
+
 std::uint64_t xdp_drops(std::span<const PortInfo> ports, std::size_t reason) {
   std::uint64_t sum = 0;
   for (const PortInfo& port : ports) sum += port.xdp_drops[reason];
@@ -101,6 +110,7 @@ std::uint64_t xdp_drops(std::span<const PortInfo> ports, std::size_t reason) {
 struct WorkerSums {
   std::array<std::uint64_t, kWorkerFields> fields{};
   std::array<std::uint64_t, kDropReasons> drops{};
+  std::array<std::uint64_t, kHandReasons> handed{};
   std::array<std::uint64_t, kSocketFields.size()> sockets{};
 
   void add(const WorkerInfo& worker) {
@@ -117,6 +127,7 @@ struct WorkerSums {
       fields[i] += (counters.*kWorkerCounterFields[i].member).get();
     }
     for (std::size_t i = 0; i < kDropReasons; ++i) drops[i] += counters.drops[i].get();
+    for (std::size_t i = 0; i < kHandReasons; ++i) handed[i] += counters.handed[i].get();
   }
   [[nodiscard]] json::object to_object() const {
     json::object out;
@@ -126,6 +137,7 @@ struct WorkerSums {
     }
     for (std::size_t i = 0; i < sockets.size(); ++i) out[kSocketFields[i].name] = sockets[i];
     out["drops"] = drops_object(drops);
+    out["handed"] = handovers_object(handed);
     return out;
   }
 };
@@ -153,11 +165,14 @@ json::object service_stats_object(const Stats& stats, const ServiceAddr& address
   }
   json::object out;
   out["address"] = json_text(address.to_string());
+  out["stateless"] = is_stateless(address, entry.settings);
   out["packets"] = totals.packets;
   out["bytes"] = totals.bytes;
   out["new_flows"] = totals.new_flows;
   out["unknown_flows"] = totals.unknown_flows;
   out["drops"] = totals.drops;
+  out["unprotected"] = totals.unprotected;
+  out["unremembered"] = totals.unremembered;
   out["real_servers"] = std::move(real_servers);
   out["sorry"] = nullptr;
   if (const auto& sorry = entry.settings.sorry) {
@@ -196,13 +211,19 @@ std::string ports_json(std::span<const PortInfo> ports) {
     row["xdp_mode_reason"] = json_text(port.xdp_mode_reason);
     row["copy_mode"] = json_text(port.copy_mode);
     row["copy_mode_reason"] = json_text(port.copy_mode_reason);
+    row["engine"] = json_text(port.engine);
+    row["engine_reason"] = json_text(port.engine_reason);
     row["queues"] = port.queues;
     row["queues_now"] = port.queues_now;
     row["problem"] = json_text(port.problem);
     row["vlan_reason"] = json_text(port.vlan_reason);
     row["program_id"] = port.program_id;
     row["passed"] = port.xdp_passed;
-    row["redirected"] = port.xdp_redirected;
+    row["sent"] = port.xdp_sent;
+    row["forwarded"] = port.xdp_forwarded;
+    row["alone"] = port.xdp_alone;
+    row["handed"] = port.xdp_handed;
+    row["handovers"] = handovers_object(port.handed);
     row["panic_passed"] = port.xdp_panic_passed;
     row["dropped"] =
         std::accumulate(port.xdp_drops.begin(), port.xdp_drops.end(), std::uint64_t{0});
@@ -260,6 +281,34 @@ std::string drops_json(std::span<const PortInfo> ports, std::span<const WorkerIn
   return json::serialize(out);
 }
 
+std::string handovers_json(std::span<const PortInfo> ports) {
+  std::array<std::uint64_t, kHandReasons> packets{};
+  std::uint64_t sent = 0, forwarded = 0, alone = 0, handed = 0;
+  for (const PortInfo& port : ports) {
+    for (std::size_t i = 0; i < kHandReasons; ++i) packets[i] += port.handed[i];
+    sent += port.xdp_sent;
+    forwarded += port.xdp_forwarded;
+    alone += port.xdp_alone;
+    handed += port.xdp_handed;
+  }
+  json::array rows;
+  for (std::size_t i = 0; i < kHandReasons; ++i) {
+    auto reason = static_cast<HandReason>(i);
+    json::object row;
+    row["reason"] = json_text(hand_reason_name(reason));
+    row["help"] = json_text(hand_reason_help(reason));
+    row["packets"] = packets[i];
+    rows.push_back(std::move(row));
+  }
+  json::object out;
+  out["handovers"] = std::move(rows);
+  out["handed"] = handed;
+  out["sent"] = sent;
+  out["forwarded"] = forwarded;
+  out["alone"] = alone;
+  return json::serialize(out);
+}
+
 std::string bpf_json(std::span<const BpfObjectInfo> objects) {
   json::array rows;
   for (const BpfObjectInfo& object : objects) {
@@ -288,14 +337,12 @@ std::string stats_json(const ViewInput& view, std::span<const WorkerInfo> worker
   json::array rows;
   WorkerSums total;
   const auto& counters = view.stats.workers();
-  for (std::size_t i = 0; i < counters.size(); ++i) {
+  for (std::size_t i = 0; i < std::min(counters.size(), workers.size()); ++i) {
     WorkerSums one;
     one.add(counters[i]->worker);
+    one.add(workers[i]);
     total.add(counters[i]->worker);
-    if (i < workers.size()) {
-      one.add(workers[i]);
-      total.add(workers[i]);
-    }
+    total.add(workers[i]);
     json::object row = one.to_object();
     row["worker"] = i;
     rows.push_back(std::move(row));

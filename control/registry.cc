@@ -225,15 +225,16 @@ Status Registry::drain_rs(const ServiceAddr& service, const IpAddr& address,
   return {};
 }
 
-std::vector<DrainEnd> Registry::drains_over(
-    std::uint64_t now_ms, const std::function<std::uint64_t(std::uint32_t)>& flows) const {
+std::vector<DrainEnd> Registry::drains_over(std::uint64_t now_ms,
+                                            const DrainRestOf& rest_of) const {
   std::vector<DrainEnd> ends;
   for (const auto& [address, entry] : services_) {
     for (const auto& [rs_address, rs] : entry.real_servers) {
       if (!rs.draining || now_ms < rs.drain_since_ms + kDrainGraceMs) continue;
-      std::uint64_t left = flows(slot_of(rs.id));
+      DrainRest rest = rest_of(address, rs.id);
       bool late = rs.drain_deadline_ms != 0 && now_ms >= rs.drain_deadline_ms;
-      if (left == 0 || late) ends.push_back({address, rs_address, left});
+      bool empty = rest.flows == 0 && !rest.unseen;
+      if (empty || late) ends.push_back({address, rs_address, rest.flows});
     }
   }
   return ends;

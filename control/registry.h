@@ -28,6 +28,12 @@ struct ReloadReport {
   std::vector<std::string> dropped;  ///< run-time changes that the file or a clash overruled
 };
 
+/// What keeps a draining RS.
+struct DrainRest {
+  std::uint64_t flows = 0;  ///< living flows that are known
+  bool unseen = false;      ///< there may be others that nobody remembers
+};
+
 /// A drain that is over: the RS is to be removed.
 struct DrainEnd {
   ServiceAddr service;
@@ -77,11 +83,11 @@ class Registry {
   /// Again: a new deadline.
   Status drain_rs(const ServiceAddr& service, const IpAddr& address, std::uint64_t timeout_ms,
                   std::uint64_t now_ms);
-  /// Draining RS without living flows (at the earliest kDrainGraceMs after the drain began, so that
-  /// every worker has seen it) or past their deadline. `flows(slot)`: living flows of an RS slot
-  /// over all workers.
-  [[nodiscard]] std::vector<DrainEnd> drains_over(
-      std::uint64_t now_ms, const std::function<std::uint64_t(std::uint32_t)>& flows) const;
+  /// Draining RS of which nothing is left (at the earliest kDrainGraceMs after the drain began, so
+  /// that every worker has seen it) or past their deadline.
+  using DrainRestOf = std::function<DrainRest(const ServiceAddr& service, RsId rs)>;
+  [[nodiscard]] std::vector<DrainEnd> drains_over(std::uint64_t now_ms,
+                                                  const DrainRestOf& rest_of) const;
   /// REQUIRES: `ends` is what drains_over() has just answered.
   void remove_drained(const std::vector<DrainEnd>& ends);
   static constexpr std::uint64_t kDrainGraceMs = 1'000;

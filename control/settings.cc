@@ -46,6 +46,10 @@ std::string_view name_of(Health health) {
   return "unknown";
 }
 std::string_view name_of(Origin origin) { return origin == Origin::Config ? "config" : "runtime"; }
+std::string_view name_of(Affinity affinity) {
+  if (affinity == Affinity::Transition) return "transition";
+  return affinity == Affinity::Always ? "always" : "none";
+}
 
 ServiceSettings ServiceSettings::defaults(const ServiceAddr& address) {
   ServiceSettings settings;
@@ -56,9 +60,10 @@ ServiceSettings ServiceSettings::defaults(const ServiceAddr& address) {
 
 bool operator==(const ServiceSettings& a, const ServiceSettings& b) {
   return a.name == b.name && a.scheduler == b.scheduler && a.mh_slots == b.mh_slots &&
-         a.vip_owner == b.vip_owner && a.vip_unmatched == b.vip_unmatched &&
-         a.icmp_echo == b.icmp_echo && a.sorry == b.sorry && a.health == b.health &&
-         std::ranges::all_of(kTimeouts, [&](const TimeoutField& field) {
+         a.transition_ms == b.transition_ms && a.affinity == b.affinity &&
+         a.flow_rate == b.flow_rate && a.vip_owner == b.vip_owner &&
+         a.vip_unmatched == b.vip_unmatched && a.icmp_echo == b.icmp_echo && a.sorry == b.sorry &&
+         a.health == b.health && std::ranges::all_of(kTimeouts, [&](const TimeoutField& field) {
            return a.timeouts.*field.member == b.timeouts.*field.member;
          });
 }
@@ -84,6 +89,9 @@ void ServicePatch::apply_to(ServiceSettings& settings) const {
   put(name, settings.name);
   put(scheduler, settings.scheduler);
   put(mh_slots, settings.mh_slots);
+  put(transition_ms, settings.transition_ms);
+  put(affinity, settings.affinity);
+  put(flow_rate, settings.flow_rate);
   put(vip_owner, settings.vip_owner);
   put(vip_unmatched, settings.vip_unmatched);
   put(icmp_echo, settings.icmp_echo);
@@ -103,6 +111,9 @@ void ServicePatch::merge(const ServicePatch& newer) {
   lay(newer.name, name);
   lay(newer.scheduler, scheduler);
   lay(newer.mh_slots, mh_slots);
+  lay(newer.transition_ms, transition_ms);
+  lay(newer.affinity, affinity);
+  lay(newer.flow_rate, flow_rate);
   lay(newer.vip_owner, vip_owner);
   lay(newer.vip_unmatched, vip_unmatched);
   lay(newer.icmp_echo, icmp_echo);
@@ -121,6 +132,9 @@ ServicePatch ServicePatch::between(const ServiceSettings& from, const ServiceSet
   patch.name = changed(from.name, to.name);
   patch.scheduler = changed(from.scheduler, to.scheduler);
   patch.mh_slots = changed(from.mh_slots, to.mh_slots);
+  patch.transition_ms = changed(from.transition_ms, to.transition_ms);
+  patch.affinity = changed(from.affinity, to.affinity);
+  patch.flow_rate = changed(from.flow_rate, to.flow_rate);
   patch.vip_owner = changed(from.vip_owner, to.vip_owner);
   patch.vip_unmatched = changed(from.vip_unmatched, to.vip_unmatched);
   patch.icmp_echo = changed(from.icmp_echo, to.icmp_echo);
@@ -143,6 +157,9 @@ ServicePatch ServicePatch::all_of(const ServiceSettings& settings) {
   patch.name = settings.name;
   patch.scheduler = settings.scheduler;
   patch.mh_slots = settings.mh_slots;
+  patch.transition_ms = settings.transition_ms;
+  patch.affinity = settings.affinity;
+  patch.flow_rate = settings.flow_rate;
   patch.vip_owner = settings.vip_owner;
   patch.vip_unmatched = settings.vip_unmatched;
   patch.icmp_echo = settings.icmp_echo;
@@ -189,6 +206,22 @@ RsPatch RsPatch::all_of(const RsSettings& settings) {
   patch.port = settings.port;
   patch.state = settings.state;
   return patch;
+}
+
+IdleTimeout idle_timeout_of(const ServiceAddr& service, const Timeouts& timeouts) {
+  if (service.proto == Proto::Udp) return {"udp", timeouts.udp_ms};
+  if (service.proto == Proto::Sctp) return {"sctp", timeouts.sctp_ms};
+  return {"established", timeouts.established_ms};
+}
+
+std::uint32_t transition_window_ms(const ServiceAddr& service, const ServiceSettings& settings) {
+  if (settings.transition_ms != 0) return settings.transition_ms;
+  return std::max(kTransitionDefaultMs, idle_timeout_of(service, settings.timeouts).ms);
+}
+
+bool is_stateless(const ServiceAddr& service, const ServiceSettings& settings) {
+  bool remembers = service.proto != Proto::Tcp && settings.affinity == Affinity::Always;
+  return is_hashed(settings.scheduler) && !remembers;
 }
 
 std::uint16_t check_port(const ServiceAddr& service, const HealthSettings& health) {

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 
+#include "bpf/lb_abi.h"
 #include "dataplane/base/addr.h"
 #include "dataplane/table/maglev.h"
 #include "dataplane/table/service_table.h"
@@ -37,10 +38,13 @@ enum class Origin : std::uint8_t { Config, Runtime };
 [[nodiscard]] std::string_view name_of(ManualState state);
 [[nodiscard]] std::string_view name_of(Health health);
 [[nodiscard]] std::string_view name_of(Origin origin);
+[[nodiscard]] std::string_view name_of(Affinity affinity);
 
 inline constexpr std::uint32_t kWeightMax = 65535;
 inline constexpr std::uint16_t kVlanMax = 4094;
 inline constexpr std::size_t kNameMax = 64;  ///< bytes of a service's name
+inline constexpr std::uint32_t kTransitionDefaultMs = 900'000;
+inline constexpr std::uint32_t kFlowRateMax = 10'000'000;
 
 struct HealthSettings {
   HealthType type = HealthType::Tcp;
@@ -73,6 +77,10 @@ struct ServiceSettings {
   Scheduler scheduler = Scheduler::Wrr;
   std::uint32_t mh_slots =
       kMaglevSlotsDefault;  ///< slots of the lookup array of mh, sh, dh: a prime
+  /// How long a slot whose owner changed stays open; 0: transition_window_ms() chooses.
+  std::uint32_t transition_ms = 0;
+  Affinity affinity = Affinity::Transition;
+  std::uint32_t flow_rate = 100'000;  ///< new flows a second and worker that are remembered; 0: all
   // The next three are of the VIP: all its services share them.
   VipOwner vip_owner = VipOwner::Lbd;
   Unmatched vip_unmatched = Unmatched::Drop;
@@ -97,7 +105,8 @@ struct HealthPatch {
 struct ServicePatch {
   std::optional<std::string> name;
   std::optional<Scheduler> scheduler;
-  std::optional<std::uint32_t> mh_slots;
+  std::optional<std::uint32_t> mh_slots, transition_ms, flow_rate;
+  std::optional<Affinity> affinity;
   std::optional<VipOwner> vip_owner;
   std::optional<Unmatched> vip_unmatched;
   std::optional<IcmpEcho> icmp_echo;
@@ -137,6 +146,29 @@ struct RsPatch {
   [[nodiscard]] static RsPatch between(const RsSettings& from, const RsSettings& to);
   [[nodiscard]] static RsPatch all_of(const RsSettings& settings);
 };
+
+/// The idle timeout of a service's flows in their long state, by its name among kTimeouts.
+struct IdleTimeout {
+  std::string_view name;  ///< "established", "udp" or "sctp"
+  std::uint32_t ms = 0;
+};
+[[nodiscard]] IdleTimeout idle_timeout_of(const ServiceAddr& service, const Timeouts& timeouts);
+
+/// How long a slot of this service stays open once its owner has changed: what was said, else 15
+/// minutes, or the idle timeout of its flows where that is longer.
+[[nodiscard]] std::uint32_t transition_window_ms(const ServiceAddr& service,
+                                                 const ServiceSettings& settings);
+
+/// Service::flow_rate of a setting in flows a second: flows a window of LB_RATE_WINDOW_MS, rounded
+/// up, so that a limit is never none; 65535, a million a second, stands for all that is above.
+[[nodiscard]] constexpr std::uint16_t flow_rate_in_window(std::uint32_t per_second) noexcept {
+  std::uint64_t flows = (std::uint64_t{per_second} * LB_RATE_WINDOW_MS + 999) / 1000;
+  return static_cast<std::uint16_t>(flows < 0xffff ? flows : 0xffff);
+}
+
+/// Its flows are not remembered while no real server comes, goes or changes its weight: there are
+/// no counts of living flows.
+[[nodiscard]] bool is_stateless(const ServiceAddr& service, const ServiceSettings& settings);
 
 /// The port that a check connects to: the configured one, else the service's (the first of a
 /// range). 0: none.

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "dataplane/base/text.h"
+#include "dataplane/base/units.h"
 
 namespace lb {
 namespace {
@@ -33,6 +34,23 @@ std::optional<SorrySettings> read_sorry(const Tree& table, TableReader& parent) 
   if (!address) return std::nullopt;
   sorry.address = *address;
   return sorry;
+}
+
+/// What of its flows a service remembers, and for how long.
+void read_flow_memory(TableReader& reader, ServicePatch& patch) {
+  patch.transition_ms = reader.duration_ms("transition", 0, kTransitionMaxMs);
+  if (patch.transition_ms && *patch.transition_ms != 0 && *patch.transition_ms < kTransitionMinMs) {
+    reader.problem(
+        reader.problems().notation() == Notation::Json ? "transition_ms" : "transition",
+        fmt::format("{} is too short (write {} to {}, or 0: lbd chooses)",
+                    format_duration(*patch.transition_ms), format_duration(kTransitionMinMs),
+                    format_duration(kTransitionMaxMs)));
+    patch.transition_ms.reset();
+  }
+  patch.affinity = reader.word<Affinity>("affinity", {{"transition", Affinity::Transition},
+                                                      {"always", Affinity::Always},
+                                                      {"none", Affinity::None}});
+  patch.flow_rate = reader.integer("flow_rate", 0, kFlowRateMax);
 }
 
 Result<std::string> parse_name(std::string_view text) {
@@ -67,6 +85,7 @@ Result<MacAddr> parse_unicast_mac(std::string_view text) {
 ServicePatch read_service_patch(TableReader& reader) {
   ServicePatch patch;
   patch.name = reader.parsed<std::string>("name", &parse_name);
+  read_flow_memory(reader, patch);
   using enum Scheduler;
   patch.scheduler = reader.word<Scheduler>("scheduler", {{"rr", Rr},
                                                          {"wrr", Wrr},

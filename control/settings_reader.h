@@ -22,6 +22,8 @@ namespace lb {
 
 inline constexpr std::uint32_t kTimeoutMinMs = 100;
 inline constexpr std::uint32_t kTimeoutMaxMs = 7 * 24 * 3'600'000;
+inline constexpr std::uint32_t kTransitionMinMs = 1'000;
+inline constexpr std::uint32_t kTransitionMaxMs = kTimeoutMaxMs;
 inline constexpr std::uint32_t kCheckTimeMinMs = 10;
 inline constexpr std::uint32_t kCheckTimeMaxMs = 3'600'000;
 inline constexpr std::uint32_t kCheckCountMax = 100;

@@ -27,6 +27,8 @@ const std::array<WorkerField, kWorkerFields> kWorkerCounterFields{{
     LB_FIELD(flows_evicted_idle),
     LB_FIELD(flows_evicted_alive),
     LB_FIELD(flows_from_peer),
+    LB_FIELD(flows_adopted),
+    LB_FIELD(flows_half_open),
     LB_FIELD(icmp_echo_replies),
     LB_FIELD(icmp_time_exceeded),
     LB_FIELD(icmp_suppressed),
@@ -61,6 +63,8 @@ ServiceTotals Stats::service_sum(std::uint32_t slot) const {
     sum.new_flows += one.new_flows.get();
     sum.unknown_flows += one.unknown_flows.get();
     sum.drops += one.drops.get();
+    sum.unprotected += one.unprotected.get();
+    sum.unremembered += one.unremembered.get();
   }
   return sum;
 }
@@ -107,6 +111,8 @@ ServiceTotals Stats::service(ServiceId id) const {
   now.new_flows = since(now.new_flows, base.new_flows);
   now.unknown_flows = since(now.unknown_flows, base.unknown_flows);
   now.drops = since(now.drops, base.drops);
+  now.unprotected = since(now.unprotected, base.unprotected);
+  now.unremembered = since(now.unremembered, base.unremembered);
   return now;
 }
 

@@ -17,6 +17,7 @@ namespace lb {
 
 struct ServiceTotals {
   std::uint64_t packets = 0, bytes = 0, new_flows = 0, unknown_flows = 0, drops = 0;
+  std::uint64_t unprotected = 0, unremembered = 0;
 };
 struct RsTotals {
   std::uint64_t packets = 0, bytes = 0, new_flows = 0;
@@ -30,7 +31,7 @@ struct WorkerField {
   std::string_view name;
   Counter WorkerCounters::* member;
 };
-inline constexpr std::size_t kWorkerFields = 25;
+inline constexpr std::size_t kWorkerFields = 27;
 extern const std::array<WorkerField, kWorkerFields> kWorkerCounterFields;
 
 class Stats {

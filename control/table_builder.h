@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// TableBuilder: from registry, next hops and ports to a ServiceTable. Pure but for a cache of
-// lookup arrays, so that a service whose members did not change is not hashed again. Control's one
-// thread.
+// TableBuilder: from registry, next hops and ports to a ServiceTable. Pure but for what the tables
+// of the services were before (TableKeeper), from which the transitions of their slots follow.
+// Control's one thread.
 #pragma once
 
 #include <compare>
@@ -11,23 +11,13 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <utility>
-#include <vector>
 
+#include "control/hash_keys.h"
 #include "control/registry.h"
+#include "control/table_keeper.h"
 #include "dataplane/table/service_table.h"
 
 namespace lb {
-
-/// The secrets of an instance, kept in the state file so that a restart picks the same real
-/// servers.
-struct HashKeys {
-  lb_hash_key flow{};     ///< of the flow hash
-  lb_hash_key service{};  ///< what the keys of the services are derived from
-  [[nodiscard]] static HashKeys random();
-  /// Secret of a service's hashed scheduler: the same after it was deleted and added again.
-  [[nodiscard]] std::uint64_t of_service(const ServiceAddr& address) const;
-};
 
 /// What the resolver is asked for: an RS as its settings place it. Services that share an RS share
 /// the key.
@@ -58,30 +48,31 @@ using NextHops = std::map<NextHopKey, NextHop>;
 
 class TableBuilder {
  public:
-  TableBuilder(HashKeys keys, bool decrement_ttl) : keys_(keys), decrement_ttl_(decrement_ttl) {}
+  /// `memory` outlives the builder.
+  TableBuilder(HashKeys keys, bool decrement_ttl, TableMemory& memory)
+      : keys_(keys), decrement_ttl_(decrement_ttl), tables_(memory, keys.service) {}
   void set_decrement_ttl(bool on) { decrement_ttl_ = on; }
-  /// RS stand sorted by address, services likewise; lookup arrays hold RS that take new flows only.
+  /// RS stand sorted by address, services likewise; slots are owned by RS that take new flows, else
+  /// by the sorry RS, else by nobody. `now_s`: CLOCK_BOOTTIME. Each build starts from what was
+  /// published(): a table that is not published counts as one that workers may have seen for a
+  /// while.
   [[nodiscard]] Result<std::unique_ptr<ServiceTable>> build(const Registry& registry,
                                                             const NextHops& next_hops,
-                                                            std::span<const EgressPort> ports);
+                                                            std::span<const EgressPort> ports,
+                                                            std::uint32_t now_s);
   /// The same, before ServiceTable::build: for tests.
   [[nodiscard]] Result<ServiceTableSpec> spec(const Registry& registry, const NextHops& next_hops,
-                                              std::span<const EgressPort> ports);
+                                              std::span<const EgressPort> ports,
+                                              std::uint32_t now_s);
+  /// The last build has been published.
+  void published() { tables_.commit(); }
+  [[nodiscard]] TableKeeper& tables() { return tables_; }
+  [[nodiscard]] const TableKeeper& tables() const { return tables_; }
 
  private:
-  struct Cached {
-    std::vector<std::pair<IpAddr, std::uint32_t>> members;  ///< with their effective weights
-    std::uint32_t slots = 0;
-    std::uint64_t used_by = 0;  ///< number of the build
-    std::shared_ptr<const LookupArray> lookup;
-  };
-  Result<std::shared_ptr<const LookupArray>> lookup_of(const ServiceAddr& address,
-                                                       const ServiceEntry& entry,
-                                                       std::uint64_t key);
   HashKeys keys_;
   bool decrement_ttl_;
-  std::uint64_t builds_ = 0;
-  std::map<ServiceAddr, Cached> cache_;
+  TableKeeper tables_;
 };
 
 }  // namespace lb

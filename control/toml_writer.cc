@@ -72,6 +72,9 @@ void write_service(Writer& out, const ConfigService& service) {
   out.string("name", patch.name);
   if (patch.scheduler) out.key("scheduler", toml_string(scheduler_name(*patch.scheduler)));
   out.number("mh_slots", patch.mh_slots);
+  out.duration("transition", patch.transition_ms);
+  out.word("affinity", patch.affinity);
+  out.number("flow_rate", patch.flow_rate);
   out.word("vip_owner", patch.vip_owner);
   out.word("vip_unmatched", patch.vip_unmatched);
   out.word("icmp_echo", patch.icmp_echo);
@@ -96,6 +99,9 @@ void write_service(Writer& out, const ConfigService& service) {
   }
 }
 
+constexpr std::string_view name_of(EngineMode mode) {
+  return mode == EngineMode::Hybrid ? "hybrid" : "afxdp";
+}
 constexpr std::string_view name_of(XdpMode mode) {
   constexpr std::array<std::string_view, 3> kNames{"auto", "native", "generic"};
   return kNames[static_cast<std::size_t>(mode)];
@@ -129,6 +135,7 @@ std::vector<TomlRow> daemon_rows(const Config& config) {
       {"control", "socket", toml_string(config.control.socket)},
       {"control", "state", toml_string(config.control.state)},
       {"control", "log_level", toml_string(config.control.log_level)},
+      {"dataplane", "engine", toml_string(name_of(dataplane.engine))},
       {"dataplane", "xdp_mode", toml_string(name_of(dataplane.xdp_mode))},
       {"dataplane", "zero_copy", toml_string(name_of(dataplane.zero_copy))},
       {"dataplane", "need_wakeup", std::string(bool_word(dataplane.need_wakeup))},

@@ -81,6 +81,15 @@ std::vector<Misfit> check_service_settings(const ServiceAddr& address,
     misfits.push_back({"mh_slots", fmt::format("{} is not a prime up to {}", settings.mh_slots,
                                                kMaglevSlotsMax)});
   }
+  if (auto idle = idle_timeout_of(address, settings.timeouts);
+      settings.transition_ms != 0 && settings.transition_ms < idle.ms) {
+    misfits.push_back(
+        {"transition",
+         fmt::format("{} is shorter than timeouts.{}, {}: a slot would close while flows of it are "
+                     "only silent (write transition = \"{}\" or more, or leave it out)",
+                     format_duration(settings.transition_ms), idle.name, format_duration(idle.ms),
+                     format_duration(idle.ms))});
+  }
   if (settings.sorry) {
     if (auto what = backend_misfit(address, settings.sorry->address); !what.empty()) {
       misfits.push_back({"sorry.address", std::move(what)});

@@ -10,6 +10,7 @@
 #include <span>
 
 #include "dataplane/base/drop_reason.h"
+#include "dataplane/base/hand_reason.h"
 
 namespace lb {
 
@@ -22,6 +23,7 @@ class Counter {
   void sub(std::uint64_t n = 1) noexcept {
     value_.store(value_.load(std::memory_order_relaxed) - n, std::memory_order_relaxed);
   }
+  void set(std::uint64_t n) noexcept { value_.store(n, std::memory_order_relaxed); }
   [[nodiscard]] std::uint64_t get() const noexcept {
     return value_.load(std::memory_order_relaxed);
   }
@@ -34,10 +36,15 @@ class Counter {
 struct alignas(64) ServiceCounters {
   Counter packets;        ///< forwarded to a real server
   Counter bytes;          ///< of those, from the Ethernet header on
-  Counter new_flows;      ///< flow entries made
-  Counter unknown_flows;  ///< non-SYN TCP of an unknown flow
+  Counter new_flows;      ///< flow entries made; of hashed services also SYNs that made none
+  Counter unknown_flows;  ///< non-SYN TCP of an unknown flow (not of hashed services)
   Counter drops;          ///< packets of the service dropped, whatever the reason
+  Counter unprotected;    ///< SYNs to a slot in transition that could not be remembered and went to
+                          ///< its new owner: their connection may break
+  Counter unremembered;   ///< packets of flows that were to be remembered and were not: over
+                          ///< flow_rate or the half-open bound; decided by the hash alone
 };
+static_assert(sizeof(ServiceCounters) == 64);
 
 /// Per real server, indexed by RS slot (ServiceTable).
 struct alignas(64) RsCounters {
@@ -54,9 +61,12 @@ struct alignas(64) WorkerCounters {
   Counter tx_stalls;       ///< a port that is up took nothing for kTxStallMs
   Counter frames_refused;  ///< descriptors from the kernel that named a frame it does not own
   Counter flows_new, flows_expired, flows_evicted_idle, flows_evicted_alive, flows_from_peer;
+  Counter flows_adopted;    ///< found in the memory that the worker was given
+  Counter flows_half_open;  ///< of hashed services: now, not since the start
   Counter icmp_echo_replies, icmp_time_exceeded, icmp_suppressed, icmp_errors_forwarded;
   Counter fragments_first, fragments_followed, fragments_held;
   std::array<Counter, kDropReasons> drops;
+  std::array<Counter, kHandReasons> handed;  ///< frames received, by what the XDP program said
   void drop(DropReason reason) noexcept { drops[static_cast<std::size_t>(reason)].add(); }
 };
 

@@ -4,6 +4,7 @@
 // system call.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,15 +12,18 @@
 #include <string>
 #include <vector>
 
+#include "dataplane/base/hand_reason.h"
 #include "dataplane/counters.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/table/service_table.h"
+#include "dataplane/table/table_object.h"
 
 namespace lb {
 
 enum class XdpMode : std::uint8_t { Auto, Native, Generic };
 enum class ZeroCopy : std::uint8_t { Auto, On, Off };
-
+/// Who forwards: the XDP program what it can and the workers the rest, or the workers all.
+enum class EngineMode : std::uint8_t { Hybrid, Afxdp };
 struct PortConfig {
   std::string interface;
 };
@@ -27,9 +31,11 @@ struct PortConfig {
 /// What the config says of the data plane; 0 or Auto: choose by the interface.
 struct DataplaneConfig {
   std::vector<PortConfig> ports;
+  EngineMode engine = EngineMode::Hybrid;
+  std::uint32_t worker_stale_ms = 1'000;  ///< silent for so long, a worker is left out by XDP
   XdpMode xdp_mode = XdpMode::Auto;
-  ZeroCopy zero_copy = ZeroCopy::Auto;
-  bool replace_foreign = false;  ///< --replace: take another XDP program off the interface
+  ZeroCopy zero_copy = ZeroCopy::Auto;  ///< never On with EngineMode::Hybrid; Auto is off there
+  bool replace_foreign = false;         ///< --replace: take another XDP program off the interface
   bool need_wakeup = true;
   std::uint32_t busy_poll_us = 0;    ///< SO_BUSY_POLL; 0: off
   bool hugepages = true;             ///< try, then normal pages
@@ -61,12 +67,19 @@ struct PortInfo {
   std::string xdp_mode_reason;  ///< why not the better one; empty when it is
   std::string copy_mode;        ///< "zero-copy" or "copy"
   std::string copy_mode_reason;
+  std::string engine;            ///< "hybrid" or "afxdp": what is in force
+  std::string engine_reason;     ///< why XDP forwards nothing from here; empty: it does
   std::uint32_t queues = 0;      ///< with a socket
   std::uint32_t queues_now = 0;  ///< in use by the interface
   std::string problem;           ///< what loses packets here and how to mend it; empty: nothing
   std::string vlan_reason;       ///< why not all tagged frames come in; empty: they do
   std::uint32_t program_id = 0;
-  std::uint64_t xdp_passed = 0, xdp_redirected = 0, xdp_panic_passed = 0;
+  std::uint64_t xdp_passed = 0, xdp_panic_passed = 0;
+  std::uint64_t xdp_sent = 0;       ///< forwarded by XDP, out of this port ...
+  std::uint64_t xdp_forwarded = 0;  ///< ... and out of another one
+  std::uint64_t xdp_alone = 0;      ///< of these: decided without the worker that should have
+  std::uint64_t xdp_handed = 0;     ///< to the workers: the sum of `handed`
+  std::array<std::uint64_t, kHandReasons> handed{};
   std::array<std::uint64_t, kDropReasons> xdp_drops{};
 };
 
@@ -136,12 +149,16 @@ struct FlowInfo {
 class Dataplane {
  public:
   virtual ~Dataplane() = default;
-  /// Publishes a table: new VIPs enter the XDP program after the workers can see it, old ones leave
-  /// it before. On error (VIP map full, no memory) the XDP program's map is as it was, but the
-  /// workers may have the table: publish the one from before again.
+  /// Where the tables of services are made that publish() is given; outlives them.
+  [[nodiscard]] virtual TableMemory& table_memory() = 0;
+  /// Publishes a table: to the workers first, then to the XDP programs, which hand packets over
+  /// that are never newer than what a worker decides by. On error (no room, no memory) the workers
+  /// have the table and the XDP programs may not: publish the one from before again.
   [[nodiscard]] virtual Result<Generation> publish(std::unique_ptr<ServiceTable> table) = 0;
   /// Frees tables that no worker holds any more; returns how many are kept (1 when all is settled).
   virtual std::size_t reclaim() = 0;
+  /// Brings counters() up to date with what is counted outside of the workers.
+  virtual void refresh_counters() = 0;
   /// Every packet to the kernel's stack, or back.
   [[nodiscard]] virtual Status set_panic(bool on) = 0;
   [[nodiscard]] virtual bool panic() const = 0;
@@ -153,7 +170,7 @@ class Dataplane {
   [[nodiscard]] virtual std::vector<PortInfo> ports() const = 0;
   [[nodiscard]] virtual std::vector<WorkerInfo> workers() const = 0;
   [[nodiscard]] virtual std::vector<BpfObjectInfo> bpf() const = 0;
-  /// Counters by WorkerIndex; the reader adds up.
+  /// Counters by WorkerIndex, then those of what forwards without a worker; the reader adds up.
   [[nodiscard]] virtual std::vector<const Counters*> counters() const = 0;
   /// Calls `visit` for living flows until it answers false. Consistent per flow, not over all.
   virtual void visit_flows(const std::function<bool(const FlowInfo&)>& visit) const = 0;

@@ -30,6 +30,13 @@ Status check(const PipelineOptions& options) {
   return {};
 }
 
+template <class Key>
+Result<FlowTable<Key>> make_flows(std::span<std::byte> memory, std::uint32_t flows_max,
+                                  bool hugepages, TickMs now) {
+  if (memory.empty()) return FlowTable<Key>::create(flows_max, hugepages);
+  return FlowTable<Key>::over(memory, flows_max, now);
+}
+
 }  // namespace
 
 struct Pipeline::Impl : PipelineCore<FlowTables> {
@@ -42,10 +49,18 @@ Pipeline::~Pipeline() = default;
 Result<std::unique_ptr<Pipeline>> Pipeline::create(WorkerIndex index,
                                                    const PipelineOptions& options,
                                                    Counters& counters, ResolveRequests& resolve) {
+  return create(index, options, counters, resolve, {}, 0);
+}
+
+Result<std::unique_ptr<Pipeline>> Pipeline::create(WorkerIndex index,
+                                                   const PipelineOptions& options,
+                                                   Counters& counters, ResolveRequests& resolve,
+                                                   const FlowMemory& memory, TickMs now) {
   LB_TRY(check(options));
-  auto flows4 = FlowTable<FlowKey4>::create(options.flows_max, options.hugepages);
+  const bool huge = options.hugepages;
+  auto flows4 = make_flows<FlowKey4>(memory.flows4, options.flows_max, huge, now);
   if (!flows4) return fail_in("flows_max", flows4.error());
-  auto flows6 = FlowTable<FlowKey6>::create(options.flows_max_v6, options.hugepages);
+  auto flows6 = make_flows<FlowKey6>(memory.flows6, options.flows_max_v6, huge, now);
   if (!flows6) return fail_in("flows_max_v6", flows6.error());
   lb_hash_key secret{};
   if (getrandom(&secret, sizeof secret, 0) != sizeof secret) return fail_errno(errno, "getrandom");
@@ -53,6 +68,7 @@ Result<std::unique_ptr<Pipeline>> Pipeline::create(WorkerIndex index,
     std::unique_ptr<Pipeline> pipeline(new Pipeline);
     pipeline->impl_ = std::make_unique<Impl>(options, secret, counters, resolve, std::move(*flows4),
                                              std::move(*flows6));
+    pipeline->impl_->adopt_flows();
     return pipeline;
   } catch (const std::bad_alloc&) {
     return fail(ENOMEM, fmt::format("worker {}: no memory for its fragments", raw(index)));

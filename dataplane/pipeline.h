@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pipeline: the packet path of one worker as a function over a batch: no I/O, no clock, no
 // allocation, no log.
-//   parse all -> hash all, prefetch -> look up all -> rewrite all
+//   parse all -> hash all, find services, prefetch -> look up all -> rewrite all
 // The same code runs between real rings (Worker), on the fake kernel, in benchmarks and in fuzzers.
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -27,8 +28,9 @@ struct PipelineOptions {
   std::uint32_t fragments_max = 4096;    ///< datagrams under way
   std::uint32_t held_max = 64;           ///< early fragments that wait for their first one
   std::uint32_t fragment_timeout_ms = 2'000;
-  std::uint32_t icmp_rate = 100;  ///< ICMP time exceeded a second, per worker
-  bool hugepages = true;          ///< for the flow tables: try, then normal pages
+  std::uint32_t icmp_rate = 100;         ///< ICMP time exceeded a second, per worker
+  std::uint32_t half_open_max = 65'536;  ///< flows of hashed services that wait for their first ACK
+  bool hugepages = true;                 ///< for the flow tables: try, then normal pages
 };
 
 /// RS whose MAC is missing, by slot: workers set, control takes. Any thread.
@@ -75,6 +77,14 @@ struct PipelinePeers {
   std::vector<const Counters*> counters;   ///< likewise
 };
 
+/// Memory for a worker's flows that somebody else owns and that outlives the pipeline (a mapped BPF
+/// array), zeroed or with the flows of an earlier lbd in it: FlowTable::over(). Empty: the pipeline
+/// takes its own.
+struct FlowMemory {
+  std::span<std::byte> flows4;
+  std::span<std::byte> flows6;
+};
+
 class Pipeline {
  public:
   /// Takes all memory of the path. Errors: ENOMEM, EINVAL with the option named.
@@ -82,6 +92,11 @@ class Pipeline {
                                                                 const PipelineOptions& options,
                                                                 Counters& counters,
                                                                 ResolveRequests& resolve);
+  /// The same over flow memory that is there; its flows are counted as flows_adopted. `now` is the
+  /// tick of this moment. Errors: also EINVAL for memory that does not fit the options.
+  [[nodiscard]] static Result<std::unique_ptr<Pipeline>> create(
+      WorkerIndex index, const PipelineOptions& options, Counters& counters,
+      ResolveRequests& resolve, const FlowMemory& memory, TickMs now);
   ~Pipeline();
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;

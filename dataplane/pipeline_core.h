@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // PipelineCore: the packet path behind Pipeline, with the flow tables as a policy so that
 // benchmarks can put others in their place. Runs on one worker; peers read its tables.
-// A batch goes through in chunks that fit the first-level cache, each in four stages: parse all,
-// hash all and prefetch, look up all (in order, so that two packets of a new flow agree), send all.
+// A batch goes through in chunks that fit the first-level cache, each in stages: parse all, hash
+// all, find all services and prefetch what they decide by (a slot, or a flow), look up all (in
+// order, so that two packets of a new flow agree), send all.
 #pragma once
 
 #include <algorithm>
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "dataplane/base/assert.h"
+#include "dataplane/flow_limits.h"
 #include "dataplane/flow_store.h"
 #include "dataplane/packet/fragments.h"
 #include "dataplane/packet/icmp_reply.h"
@@ -22,6 +24,7 @@
 #include "dataplane/packet/rewrite.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/table/scheduler.h"
+#include "dataplane/table/slot_decision.h"
 
 namespace lb {
 
@@ -42,8 +45,9 @@ class PipelineCore {
                ResolveRequests& resolve, Table4 table4, Table6 table6)
       : counters_(counters),
         resolve_(resolve),
-        flows4_(std::move(table4), counters),
-        flows6_(std::move(table6), counters),
+        limits_(counters.services_max, options.half_open_max, counters.worker.flows_half_open),
+        flows4_(std::move(table4), counters, limits_),
+        flows6_(std::move(table6), counters, limits_),
         fragments_(options.fragments_max, options.fragment_timeout_ms, secret),
         held_(options.held_max),
         fragment_timeout_ms_(options.fragment_timeout_ms),
@@ -54,6 +58,12 @@ class PipelineCore {
         random_(secret.k0 | 1) {}
   PipelineCore(const PipelineCore&) = delete;
   PipelineCore& operator=(const PipelineCore&) = delete;
+
+  /// Counts the flows that the tables came with. Call before the first process().
+  void adopt_flows() noexcept {
+    flows4_.adopt();
+    flows6_.adopt();
+  }
 
   /// Null peers and this one are left out.
   void set_peers(std::span<const PipelineCore* const> peers,
@@ -84,7 +94,9 @@ class PipelineCore {
     for (std::uint32_t i = 0; i < std::clamp(elapsed, 1U, kFragmentTurnsMax); ++i) {
       fragments_.age(now);
     }
-    auto over = [this](const FlowData& flow) { return is_over(flow); };
+    auto over = [this](const auto& key, const FlowData& flow) {
+      return is_over(flow) || is_needless(key, flow);
+    };
     flows4_.sweep(buckets_due(flows4_.table().buckets(), elapsed, sweep_rest4_), over);
     flows6_.sweep(buckets_due(flows6_.table().buckets(), elapsed, sweep_rest6_), over);
     return std::max(sweep_rest4_, sweep_rest6_) >= kSweepTurnMs;
@@ -100,7 +112,7 @@ class PipelineCore {
   [[nodiscard]] const Table6& flows6() const noexcept { return flows6_.table(); }
   [[nodiscard]] std::size_t memory_bytes() const noexcept {
     return sizeof *this + flows4().memory_bytes() + flows6().memory_bytes() +
-           fragments_.memory_bytes() + held_.memory_bytes() +
+           fragments_.memory_bytes() + held_.memory_bytes() + limits_.memory_bytes() +
            scheduler_states_.capacity() * sizeof(SchedulerState);
   }
 
@@ -133,6 +145,14 @@ class PipelineCore {
     }
   };
 
+  // What takes a packet: its service (null: none), and by what that decides.
+  enum class Way : std::uint8_t { None, Slot, Memory };
+  struct Found {
+    const Service* service = nullptr;
+    std::uint32_t slot = 0;  // Way::Slot: of the service's table
+    Way way = Way::None;     // of a service: it is hashed and has no table
+  };
+
   template <class Key>
   using EntryOf = typename Tables::template Table<Key>::Entry;
   template <class Key>
@@ -154,26 +174,15 @@ class PipelineCore {
 
   // pipeline_lookup.h: what becomes of a packet.
   [[gnu::always_inline]] inline void look_up(const Packet& packet, const ParsedPacket& parsed,
-                                             Verdict& verdict) noexcept;
+                                             const Found& found, Verdict& verdict) noexcept;
   [[gnu::noinline]] void look_up_other(const Packet& packet, const ParsedPacket& parsed,
-                                       Verdict& verdict) noexcept;
+                                       const Found& found, Verdict& verdict) noexcept;
   template <class Key>
   [[gnu::always_inline]] inline void look_up_flow(const ParsedPacket& parsed, const Key& key,
-                                                  Verdict& verdict) noexcept;
-  template <class Key>
-  [[gnu::noinline]] void new_flow(const ParsedPacket& parsed, const Key& key, EntryOf<Key>* entry,
-                                  Verdict& verdict) noexcept;
-  template <class Key>
-  [[nodiscard]] std::optional<FlowData> peer_flow(const ParsedPacket& parsed,
-                                                  const Key& key) const noexcept;
-  template <class Key>
-  [[nodiscard]] const RealServer* schedule(const Service& service, const Key& key,
-                                           std::uint64_t hash) noexcept;
+                                                  const Found& found, Verdict& verdict) noexcept;
   template <class Key>
   void look_up_icmp_error(const Packet& packet, const ParsedPacket& parsed, const Key& key,
-                          Verdict& verdict) noexcept;
-  template <class Key>
-  [[gnu::noinline]] void ttl_expired(const Key& key, Verdict& verdict) const noexcept;
+                          const Found& found, Verdict& verdict) noexcept;
   void look_up_fragment(const Packet& packet, const ParsedPacket& parsed,
                         Verdict& verdict) noexcept;
   void look_up_echo(const ParsedPacket& parsed, Verdict& verdict) const noexcept;
@@ -181,9 +190,60 @@ class PipelineCore {
               Verdict& verdict) const noexcept;
   [[nodiscard]] std::optional<FragmentTarget> find_fragment(const FragmentKey& key,
                                                             bool ask_peers) const noexcept;
-  [[nodiscard]] bool is_usable(const FlowData& flow, const Service* service, const RealServer* rs,
-                               const ParsedPacket& parsed) const noexcept;
+
+  // pipeline_flows.h: by slot and by memory.
+  template <class Key>
+  [[gnu::always_inline]] inline void look_up_hashed(const ParsedPacket& parsed, const Key& key,
+                                                    const Found& found, Verdict& verdict) noexcept;
+  template <class Key>
+  [[gnu::noinline]] void look_up_asking(const ParsedPacket& parsed, const Key& key,
+                                        const Found& found, FlowPart part,
+                                        Verdict& verdict) noexcept;
+  template <class Key>
+  [[gnu::always_inline]] inline void look_up_stateful(const ParsedPacket& parsed, const Key& key,
+                                                      const Service& service,
+                                                      Verdict& verdict) noexcept;
+  template <class Key>
+  [[gnu::always_inline]] inline bool follow_entry(const ParsedPacket& parsed,
+                                                  const Service& service, EntryOf<Key>& entry,
+                                                  Verdict& verdict) noexcept;
+  template <class Key>
+  [[gnu::noinline]] void new_in_slot(const ParsedPacket& parsed, const Key& key, const Found& found,
+                                     FlowPart part, EntryOf<Key>* entry, Verdict& verdict) noexcept;
+  template <class Key>
+  [[gnu::noinline]] void new_flow(const ParsedPacket& parsed, const Key& key,
+                                  const Service& service, EntryOf<Key>* entry,
+                                  Verdict& verdict) noexcept;
+  template <class Key>
+  [[nodiscard]] bool follow_peer(const ParsedPacket& parsed, const Key& key, const Service& service,
+                                 EntryOf<Key>* entry, Verdict& verdict) noexcept;
+  template <class Key>
+  [[nodiscard]] std::optional<FlowData> peer_flow(const ParsedPacket& parsed, const Key& key,
+                                                  const Service& service) const noexcept;
+  template <class Key>
+  [[nodiscard]] std::optional<FlowData> known_flow(const ParsedPacket& parsed, const Key& key,
+                                                   const Service& service) noexcept;
+  [[nodiscard]] const RealServer* pick_unremembered(const Service& service, const SlotServers& slot,
+                                                    FlowPart part, Affinity affinity) noexcept;
+  template <class Key>
+  void remember(const Key& key, std::uint64_t hash, EntryOf<Key>* entry, const FlowData& flow,
+                FlowOrigin origin) noexcept;
+  template <class Key>
+  void forget(EntryOf<Key>* entry) noexcept;
+  template <class Key>
+  [[nodiscard]] const RealServer* schedule(const Service& service, const Key& key,
+                                           std::uint64_t hash) noexcept;
+  [[nodiscard]] SlotServers hash_servers(const Service& service, std::uint64_t hash) const noexcept;
+  void count_start(const Service& service, const RealServer& rs) noexcept;
+  [[nodiscard, gnu::always_inline]] inline bool is_usable(const FlowData& flow, const Service* of,
+                                                          const RealServer* rs,
+                                                          const ParsedPacket& parsed,
+                                                          const Service& service) const noexcept;
+  [[nodiscard, gnu::always_inline]] inline bool is_idle(const FlowData& flow,
+                                                        const Service& of) const noexcept;
   [[nodiscard]] bool is_over(const FlowData& flow) const noexcept;
+  template <class Key>
+  [[nodiscard]] bool is_needless(const Key& key, const FlowData& flow) const noexcept;
 
   void begin(TickMs now, const ServiceTable& table, BatchOut& out) noexcept {
     now_ = now;
@@ -194,14 +254,19 @@ class PipelineCore {
     if (held_.count() != 0 && held_checked_ != now) release_followed(true);
   }
 
-  // Counters are indexed by slot without a further look.
+  // Counters are indexed by slot without a further look, and tables by slot and member.
   void check_slots() noexcept {
     for (const Service& service : table_->services()) {
       LB_ASSERT(slot_of(service.id) < counters_.services_max);
+      if (service.table == nullptr) continue;
+      const lb_table_head& head = service.table->head();
+      LB_ASSERT(head.slots != 0 && head.slots <= service.table->room().slots &&
+                head.members <= service.table->room().members);
     }
     for (const RealServer& rs : table_->real_servers()) {
       LB_ASSERT(slot_of(rs.id) < counters_.rs_max);
     }
+    limits_.follow(table_->services());
     checked_ = table_->generation;
   }
 
@@ -214,31 +279,60 @@ class PipelineCore {
       if (i + kParseAhead < count) __builtin_prefetch(packets[i + kParseAhead].data + 12);
       parse(packets[i].data, packets[i].bytes, parsed_[i]);
     }
-    if constexpr (Tables::kHash) {
-      for (std::size_t i = 0; i < count; ++i) hash(parsed_[i]);
-      for (std::size_t i = 0; i < count; ++i) prefetch_entry(parsed_[i]);
+    for (std::size_t i = 0; i < count; ++i) find(parsed_[i], found_[i]);
+    for (std::size_t i = 0; i < count; ++i) prefetch_entry(parsed_[i], found_[i]);
+    for (std::size_t i = 0; i < count; ++i) {
+      look_up(packets[i], parsed_[i], found_[i], verdicts_[i]);
     }
-    for (std::size_t i = 0; i < count; ++i) look_up(packets[i], parsed_[i], verdicts_[i]);
     for (std::size_t i = 0; i < count; ++i) finish(packets[i], parsed_[i], verdicts_[i]);
   }
 
-  void hash(ParsedPacket& parsed) const noexcept {
+  // The flow hash, the service, and a prefetch of what that decides by first: a slot, or the tags
+  // of the flow.
+  void find(ParsedPacket& parsed, Found& found) const noexcept {
+    found.way = Way::None;
     if (parsed.kind != PacketKind::Flow && parsed.kind != PacketKind::IcmpError) return;
     if (parsed.family == Family::V4) {
-      parsed.hash = flow_hash(parsed.key.v4, table_->flow_key());
-      flows4_.prefetch(parsed.hash);
+      find_by(parsed.key.v4, parsed.hash, found);
     } else {
-      parsed.hash = flow_hash(parsed.key.v6, table_->flow_key());
-      flows6_.prefetch(parsed.hash);
+      find_by(parsed.key.v6, parsed.hash, found);
     }
   }
-  void prefetch_entry(const ParsedPacket& parsed) const noexcept {
-    if (parsed.kind != PacketKind::Flow && parsed.kind != PacketKind::IcmpError) return;
-    if (parsed.family == Family::V4) {
-      flows4_.prefetch_entry(parsed.hash);
-    } else {
-      flows6_.prefetch_entry(parsed.hash);
+  template <class Key>
+  void find_by(const Key& key, std::uint64_t& hash, Found& found) const noexcept {
+    if constexpr (Tables::kHash) hash = flow_hash(key, table_->flow_key());
+    const Service* service = table_->find(key);
+    found.service = service;
+    if (service == nullptr) return;
+    if (!is_hashed(service->scheduler)) {
+      found.way = Way::Memory;
+      return store<Key>().prefetch(hash);
     }
+    if (service->table == nullptr) return;
+    found.way = Way::Slot;
+    found.slot = slot_of_flow(*service, *service->table, key, hash, table_->flow_key());
+    service->table->prefetch(found.slot);
+  }
+  // When that has come: the entry of the flow, or the tags for a slot that asks the memory.
+  void prefetch_entry(const ParsedPacket& parsed, const Found& found) const noexcept {
+    if (found.way == Way::Memory) {
+      if (parsed.family == Family::V4) {
+        flows4_.prefetch_entry(parsed.hash);
+      } else {
+        flows6_.prefetch_entry(parsed.hash);
+      }
+    } else if (found.way == Way::Slot && slot_asks(parsed, found)) {
+      if (parsed.family == Family::V4) {
+        flows4_.prefetch(parsed.hash);
+      } else {
+        flows6_.prefetch(parsed.hash);
+      }
+    }
+  }
+  [[nodiscard]] static bool slot_asks(const ParsedPacket& parsed, const Found& found) noexcept {
+    const Service& service = *found.service;
+    return asks_memory((service.table->hot(found.slot) & LB_SLOT_ASK) != 0,
+                       flow_part(parsed.proto, parsed.tcp_flags), service.affinity);
   }
 
   void finish(Packet& packet, const ParsedPacket& parsed, const Verdict& verdict) noexcept {
@@ -352,9 +446,11 @@ class PipelineCore {
   BatchOut* out_ = nullptr;
   Counters& counters_;
   ResolveRequests& resolve_;
+  FlowLimits limits_;
   FlowStore<FlowKey4, Table4> flows4_;
   FlowStore<FlowKey6, Table6> flows6_;
   std::array<ParsedPacket, kChunk> parsed_;
+  std::array<Found, kChunk> found_;
   std::array<Verdict, kChunk> verdicts_;
   // Cold:
   FragmentTable fragments_;
@@ -375,4 +471,5 @@ class PipelineCore {
 
 }  // namespace lb
 
+#include "dataplane/pipeline_flows.h"   // IWYU pragma: export
 #include "dataplane/pipeline_lookup.h"  // IWYU pragma: export

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The lookup stage of PipelineCore: what becomes of a packet, row by row of the design's table of
-// odd packets. Included by pipeline_core.h only. Decides; changes no packet.
+// odd packets. Flows proper are in pipeline_flows.h. Included by pipeline_core.h only. Decides;
+// changes no packet.
 #pragma once
 
 #include "dataplane/packet/wire.h"
@@ -29,26 +30,18 @@ namespace detail {
   const std::uint8_t* l3 = packet.data + parsed.l3_offset;
   return parsed.family == Family::V4 ? IpAddr::v4(Be32::load(l3 + 12)) : IpAddr::v6(l3 + 8);
 }
-/// A SYN that opens a connection: SYN+ACK does not.
-[[nodiscard]] inline bool opens(const ParsedPacket& parsed) noexcept {
-  return parsed.proto == wire::kTcp && (parsed.tcp_flags & (wire::kSyn | wire::kAck)) == wire::kSyn;
-}
-[[nodiscard]] inline FlowState state_after(FlowState before, const ParsedPacket& parsed) noexcept {
-  if (parsed.proto == wire::kTcp) return next_tcp_state(before, parsed.tcp_flags);
-  return parsed.proto == wire::kUdp ? FlowState::Udp : FlowState::Sctp;
-}
 
 }  // namespace detail
 
 template <class Tables>
 void PipelineCore<Tables>::look_up(const Packet& packet, const ParsedPacket& parsed,
-                                   Verdict& verdict) noexcept {
+                                   const Found& found, Verdict& verdict) noexcept {
   if (parsed.kind != PacketKind::Flow) [[unlikely]]
-    return look_up_other(packet, parsed, verdict);
+    return look_up_other(packet, parsed, found, verdict);
   if (parsed.family == Family::V4) {
-    look_up_flow(parsed, parsed.key.v4, verdict);
+    look_up_flow(parsed, parsed.key.v4, found, verdict);
   } else {
-    look_up_flow(parsed, parsed.key.v6, verdict);
+    look_up_flow(parsed, parsed.key.v6, found, verdict);
   }
   if (parsed.is_first_fragment && verdict.action == Action::Forward) [[unlikely]] {
     fragments_.put(fragment_key(parsed), {verdict.rs->id, verdict.service->id}, now_);
@@ -60,14 +53,14 @@ void PipelineCore<Tables>::look_up(const Packet& packet, const ParsedPacket& par
 // All that is not a packet of TCP, UDP or SCTP with its ports.
 template <class Tables>
 void PipelineCore<Tables>::look_up_other(const Packet& packet, const ParsedPacket& parsed,
-                                         Verdict& verdict) noexcept {
+                                         const Found& found, Verdict& verdict) noexcept {
   const bool v4 = parsed.family == Family::V4;
   switch (parsed.kind) {
     case PacketKind::LaterFragment:
       return look_up_fragment(packet, parsed, verdict);
     case PacketKind::IcmpError:
-      return v4 ? look_up_icmp_error(packet, parsed, parsed.key.v4, verdict)
-                : look_up_icmp_error(packet, parsed, parsed.key.v6, verdict);
+      return v4 ? look_up_icmp_error(packet, parsed, parsed.key.v4, found, verdict)
+                : look_up_icmp_error(packet, parsed, parsed.key.v6, found, verdict);
     case PacketKind::EchoRequest:
       return look_up_echo(parsed, verdict);
     case PacketKind::Flow:  // look_up()'s
@@ -77,162 +70,59 @@ void PipelineCore<Tables>::look_up_other(const Packet& packet, const ParsedPacke
   return verdict.drop(parsed.drop);
 }
 
-// Whether the flow goes on with this packet. A SYN may reuse the ports of a connection that is
-// over.
-template <class Tables>
-bool PipelineCore<Tables>::is_usable(const FlowData& flow, const Service* service,
-                                     const RealServer* rs,
-                                     const ParsedPacket& parsed) const noexcept {
-  if (service == nullptr || rs == nullptr || !rs->up) return false;
-  if (ms_since(now_, flow.last_seen) >
-      static_cast<std::int64_t>(timeout_ms(flow.state, service->timeouts))) {
-    return false;
-  }
-  return !(flow.state == FlowState::TimeWait || flow.state == FlowState::Close) ||
-         !detail::opens(parsed);
-}
-
-// Whether an entry may be forgotten. That of an RS which is down waits: it may come back.
-template <class Tables>
-bool PipelineCore<Tables>::is_over(const FlowData& flow) const noexcept {
-  const Service* service = table_->service(flow.service);
-  if (service == nullptr || table_->rs(flow.rs) == nullptr) return true;
-  return ms_since(now_, flow.last_seen) >
-         static_cast<std::int64_t>(timeout_ms(flow.state, service->timeouts));
-}
-
 template <class Tables>
 template <class Key>
 void PipelineCore<Tables>::look_up_flow(const ParsedPacket& parsed, const Key& key,
-                                        Verdict& verdict) noexcept {
-  if (parsed.ttl_expired && table_->decrement_ttl()) [[unlikely]]
-    return ttl_expired(key, verdict);
-  auto& flows = store<Key>();
-  auto* entry = flows.find(key, parsed.hash);
-  if (entry != nullptr) [[likely]] {
-    const FlowData flow = flows.data(*entry);
-    const Service* service = table_->service(flow.service);
-    const RealServer* rs = table_->rs(flow.rs);
-    if (is_usable(flow, service, rs, parsed)) [[likely]] {
-      flows.touch(*entry, flow, detail::state_after(flow.state, parsed), now_);
-      return verdict.forward(rs, service);
-    }
+                                        const Found& found, Verdict& verdict) noexcept {
+  if (found.service == nullptr) [[unlikely]]
+    return verdict.drop(DropReason::VipUnmatched);
+  const Service& service = *found.service;
+  if (table_->client_is_vip(key)) [[unlikely]]
+    return verdict.drop(DropReason::BadSource, &service);
+  if (parsed.ttl_expired && table_->decrement_ttl()) [[unlikely]] {
+    verdict = {nullptr, &service, Action::TimeExceeded, DropReason::TtlExpired};
+    return;
   }
-  new_flow(parsed, key, entry, verdict);
+  switch (found.way) {
+    case Way::Slot:
+      return look_up_hashed(parsed, key, found, verdict);
+    case Way::Memory:
+      return look_up_stateful(parsed, key, service, verdict);
+    case Way::None:
+      return verdict.drop(DropReason::NoBackend, &service);
+  }
 }
 
-// A packet of a flow that this worker does not know, or whose entry (not null then) is of no use.
-template <class Tables>
-template <class Key>
-void PipelineCore<Tables>::new_flow(const ParsedPacket& parsed, const Key& key, EntryOf<Key>* entry,
-                                    Verdict& verdict) noexcept {
-  const Service* service = table_->find(key);
-  if (service == nullptr) return verdict.drop(DropReason::VipUnmatched);
-  if (table_->is_vip(detail::client_of(key))) return verdict.drop(DropReason::BadSource, service);
-
-  FlowData flow;
-  FlowOrigin origin = FlowOrigin::Peer;
-  const RealServer* rs = nullptr;
-  // A plain SYN is on its flow's own queue and opens it: no peer can know better, and a flood of
-  // them must not cost a look into every worker's table. A first fragment is on the queue of its
-  // addresses.
-  const bool ask_peers = !detail::opens(parsed) || parsed.is_first_fragment;
-  if (auto known = ask_peers ? peer_flow(parsed, key) : std::nullopt) {
-    flow = *known;
-    service = table_->service(flow.service);
-    rs = table_->rs(flow.rs);
-    flow.state = detail::state_after(flow.state, parsed);
-  } else {
-    if (parsed.proto == wire::kTcp && !detail::opens(parsed)) {
-      counters_.services[slot_of(service->id)].unknown_flows.add();
-    }
-    rs = schedule(*service, key, parsed.hash);
-    if (rs == nullptr) return verdict.drop(DropReason::NoBackend, service);
-    flow = {rs->id, service->id, now_, detail::state_after(FlowState::None, parsed)};
-    origin = FlowOrigin::New;
-  }
-  flow.last_seen = now_;
-  auto& flows = store<Key>();
-  if (entry != nullptr) {
-    flows.replace(*entry, flow, origin);
-  } else {
-    flows.insert(key, parsed.hash, flow, origin,
-                 [this](const FlowData& other) { return is_over(other); });
-  }
-  return verdict.forward(rs, service);
-}
-
-// The flow as a peer knows it, if it goes on with this packet.
-template <class Tables>
-template <class Key>
-std::optional<FlowData> PipelineCore<Tables>::peer_flow(const ParsedPacket& parsed,
-                                                        const Key& key) const noexcept {
-  for (const PipelineCore* peer : peers_) {
-    auto flow = peer->template store<Key>().table().read(key, parsed.hash);
-    if (flow && is_usable(*flow, table_->service(flow->service), table_->rs(flow->rs), parsed)) {
-      return flow;
-    }
-  }
-  return std::nullopt;
-}
-
-// Where a new flow goes: what the scheduler says, else the sorry RS, else null.
-template <class Tables>
-template <class Key>
-const RealServer* PipelineCore<Tables>::schedule(const Service& service, const Key& key,
-                                                 std::uint64_t hash) noexcept {
-  const lb_hash_key& secret = table_->flow_key();
-  SchedulerState& state = scheduler_states_[slot_of(service.id)];
-  const PickInput input{*table_,
-                        service,
-                        hash,
-                        service.scheduler == Scheduler::Sh ? client_hash(key, secret) : 0,
-                        service.scheduler == Scheduler::Dh ? vip_hash(key, secret) : 0,
-                        load_,
-                        state,
-                        random_};
-  if (const RealServer* rs = pick(input)) return rs;
-  if (service.sorry == Service::kNoSorry) return nullptr;
-  const RealServer& sorry = table_->real_servers()[service.sorry];
-  return sorry.up ? &sorry : nullptr;
-}
-
-// To the RS of the quoted flow; never makes an entry.
+// To the RS of the quoted flow; neither makes nor ends an entry. The packet that it quotes was the
+// RS's, so the flow is there: an unknown one in an open slot is the old server's.
 template <class Tables>
 template <class Key>
 void PipelineCore<Tables>::look_up_icmp_error(const Packet& packet, const ParsedPacket& parsed,
-                                              const Key& key, Verdict& verdict) noexcept {
+                                              const Key& key, const Found& found,
+                                              Verdict& verdict) noexcept {
   if (parsed.ttl_expired && table_->decrement_ttl()) return verdict.drop(DropReason::TtlExpired);
   if (table_->is_vip(detail::source_of(packet, parsed))) return verdict.drop(DropReason::BadSource);
-  const Service* service = nullptr;
+  if (found.service == nullptr) return verdict.drop(DropReason::IcmpUnknown);
+  const Service* service = found.service;
   const RealServer* rs = nullptr;
-  auto& flows = store<Key>();
-  std::optional<FlowData> flow;
-  if (auto* entry = flows.find(key, parsed.hash)) flow = flows.data(*entry);
-  if (flow) {
-    service = table_->service(flow->service);
-    rs = table_->rs(flow->rs);
+  SlotServers slot;
+  bool asks = true;
+  if (found.way == Way::None) return verdict.drop(DropReason::IcmpUnknown, service);
+  if (found.way == Way::Slot) {
+    slot = slot_servers(*table_, *service->table, found.slot);
+    asks = asks_memory((service->table->hot(found.slot) & LB_SLOT_ASK) != 0,
+                       flow_part(key.proto, 0), service->affinity);
+    rs = asks ? slot.pick(FlowPart::Segment, service->affinity, false) : slot.owner;
   }
-  if (!flow || !is_usable(*flow, service, rs, parsed)) {
-    flow = peer_flow(parsed, key);
-    service = flow ? table_->service(flow->service) : table_->find(key);
-    rs = flow ? table_->rs(flow->rs) : nullptr;
-    if (!flow && service != nullptr && is_hashed(service->scheduler)) {
-      rs = schedule(*service, key, parsed.hash);
+  if (asks) {
+    if (auto flow = known_flow(parsed, key, *service)) {
+      rs = table_->rs(flow->rs);
+      service = table_->service(flow->service);
     }
   }
   if (rs == nullptr) return verdict.drop(DropReason::IcmpUnknown, service);
   counters_.worker.icmp_errors_forwarded.add();
   return verdict.forward(rs, service);
-}
-
-template <class Tables>
-template <class Key>
-void PipelineCore<Tables>::ttl_expired(const Key& key, Verdict& verdict) const noexcept {
-  const Service* service = table_->find(key);
-  if (service == nullptr) return verdict.drop(DropReason::VipUnmatched);
-  if (table_->is_vip(detail::client_of(key))) return verdict.drop(DropReason::BadSource, service);
-  verdict = {nullptr, service, Action::TimeExceeded, DropReason::TtlExpired};
 }
 
 template <class Tables>

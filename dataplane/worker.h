@@ -8,12 +8,16 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <span>
 
+#include "bpf/lb_abi.h"
 #include "dataplane/base/assert.h"
 #include "dataplane/base/clock.h"
+#include "dataplane/base/hand_reason.h"
 #include "dataplane/counters.h"
 #include "dataplane/frame_pool.h"
 #include "dataplane/pipeline.h"
@@ -66,6 +70,8 @@ struct WorkerSetup {
   Snapshots<Table>& tables;
   Counters& counters;
   const PortLinks& links;
+  /// Where else the tick of each step goes: the XDP program leaves out a worker that is silent.
+  std::uint32_t* beat = nullptr;
 };
 
 /// REQUIRES of Ends (all noexcept; `port` < ports()):
@@ -234,6 +240,7 @@ class Worker {
     }
     if (seen != n) s_.counters.worker.frames_refused.add(seen - n);
     if (n == 0) return 0;
+    count_handed(std::span(packets_.data(), n));
     s_.pool.count(FrameOwner::Fill, FrameOwner::Worker, n);
     s_.counters.worker.batches.add();
     s_.counters.worker.rx_packets.add(n);
@@ -252,10 +259,37 @@ class Worker {
     packet.frame = address - offset;
     packet.data = s_.memory + address;
     __builtin_prefetch(packet.data);
+    __builtin_prefetch(packet.data - std::min(offset, std::uint64_t{sizeof(lb_meta)}));
     packet.bytes = bytes;
     packet.headroom = static_cast<std::uint16_t>(offset);
     packet.tailroom = static_cast<std::uint16_t>(s_.pool.frame_bytes() - offset - bytes);
     return true;
+  }
+
+  void count_handed(std::span<const Packet> packets) noexcept {
+    auto& handed = s_.counters.worker.handed;
+    std::uint64_t silent = 0;
+    for (const Packet& packet : packets) {
+      const HandReason reason = take_meta(packet);
+      if (reason == HandReason::None) {
+        ++silent;
+      } else {
+        handed[raw(reason)].add();
+      }
+    }
+    handed[raw(HandReason::None)].add(silent);
+  }
+
+  /// What the XDP program wrote before the frame, if it did. Only the reason is used, and only to
+  /// be counted. The magic goes, so that nobody takes it for that of the next frame in this chunk.
+  [[nodiscard]] static HandReason take_meta(const Packet& packet) noexcept {
+    lb_meta meta;
+    if (packet.headroom < sizeof meta) return HandReason::None;
+    std::uint8_t* at = packet.data - sizeof meta;
+    std::memcpy(&meta, at, sizeof meta);
+    if (meta.magic != LB_META_MAGIC) return HandReason::None;
+    std::memset(at + offsetof(lb_meta, magic), 0, sizeof meta.magic);
+    return meta.reason < LB_HAND_COUNT ? static_cast<HandReason>(meta.reason) : HandReason::None;
   }
 
   void process(std::uint32_t received, const Table* table) noexcept {
@@ -378,6 +412,7 @@ class Worker {
     LB_ASSERT(s_.pool.balanced());
     LB_DCHECK(s_.pool.owned_by(FrameOwner::Worker) == s_.path.held());
     gauges_.heartbeat.store(now_, std::memory_order_relaxed);
+    if (s_.beat != nullptr) __atomic_store_n(s_.beat, now_ | 1, __ATOMIC_RELAXED);  // 0: not begun
     gauges_.frames_free.store(s_.pool.free_frames(), std::memory_order_relaxed);
   }
 

@@ -39,6 +39,9 @@ def wait_for(what, seconds, probe):
         _pause.wait(0.02)
 
 
+ENGINE = None  # of every config that does not say: None is lbd's default
+
+
 class Bed:
     """One running topology: addresses and namespaces are in `vars` by the names that it prints."""
 
@@ -148,6 +151,8 @@ class Bed:
     def config(self, services="", dataplane="", control="", ports=None):
         """An lbd.toml for this bed: small tables, its own socket and state."""
         flows = "" if "flows_max" in dataplane else "flows_max = 65536\nflows_max_v6 = 65536\n"
+        if ENGINE and "engine" not in dataplane:
+            flows += f'engine = "{ENGINE}"\n'
         text = (f'[control]\nsocket = "{self.run}/lbd.sock"\nstate = "{self.run}/state.json"\n{control}\n'
                 f"[dataplane]\n{flows}{dataplane}\n")
         for port in ports or self.ports():

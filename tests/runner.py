@@ -143,24 +143,30 @@ def part_bpf(tally, long):
 def part_e2e(tally, long):
     if not build(tally, "release", ["all"]):
         return
-    status, output = run(["tests/e2e/run", *(["--long"] if long else [])])
+    e2e(tally, "e2e", ["--long"] if long else [])
+    # What the engines have to do alike, once more with the other one.
+    e2e(tally, "e2e afxdp", ["--engine=afxdp", "traffic.", "packets.", "faults."])
+
+
+def e2e(tally, title, arguments):
+    status, output = run(["tests/e2e/run", *arguments])
     name, log, failed = None, [], tally.failed
     for line in [*output.splitlines(), "end"]:
         word, _, rest = line.partition(" ")
         if word in ("ok", "FAIL", "SKIP", "end"):
             if name:
-                tally.fail(f"e2e {name}", "\n".join(log))
+                tally.fail(f"{title} {name}", "\n".join(log))
             name, log = None, []
         if word == "ok":
-            tally.ok(f"e2e {rest.strip()}")
+            tally.ok(f"{title} {rest.strip()}")
         elif word == "SKIP":
-            tally.skip("e2e " + rest.partition(":")[0].strip(), rest.partition(":")[2].strip())
+            tally.skip(f"{title} " + rest.partition(":")[0].strip(), rest.partition(":")[2].strip())
         elif word == "FAIL":
             name = rest.strip()
         elif name:
             log.append(line.removeprefix("     "))
     if status != 0 and tally.failed == failed:
-        tally.fail("e2e", output)
+        tally.fail(title, output)
 
 
 def part_fuzz(tally, long):

@@ -17,6 +17,23 @@ std::string not_negative(const std::string& text) {
   return text.starts_with('-') ? text + " is negative: write a whole number" : std::string{};
 }
 
+void add_flow_memory(CLI::App& command, VipOptions& o) {
+  command
+      .add_option("--transition", o.transition,
+                  "how long a slot of mh, sh or dh stays open once its owner has changed (15m)")
+      ->type_name("TIME");
+  command
+      .add_option("--affinity", o.affinity,
+                  "which UDP and SCTP flows of mh, sh or dh are remembered: transition (the "
+                  "default), always or none")
+      ->type_name("WHICH");
+  command
+      .add_option("--flow-rate", o.flow_rate,
+                  "new flows a second and worker that are remembered (100000); 0: all")
+      ->check(not_negative, "")
+      ->type_name("N");
+}
+
 void add_vip_settings(CLI::App& command, VipOptions& o) {
   command.add_option("address", o.address, kService)->required()->type_name("SERVICE");
   command.add_option("-s,--scheduler", o.scheduler, kSchedulers)->type_name("NAME");
@@ -26,6 +43,7 @@ void add_vip_settings(CLI::App& command, VipOptions& o) {
                   "slots of the lookup array of mh, sh and dh: a prime (65537)")
       ->check(not_negative, "")
       ->type_name("N");
+  add_flow_memory(command, o);
   command
       .add_option("--vip-owner", o.vip_owner,
                   "lbd (puts the VIP on the port, the default) or external")

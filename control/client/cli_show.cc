@@ -37,9 +37,34 @@ void add_show_flows(CLI::App& show, Chosen& chosen) {
 struct RsArgument {
   std::optional<std::string> service;
 };
-struct DropsOptions {
+struct ReasonsOptions {
   bool all = false;
 };
+
+/// A `show` word of packets by reason.
+void reasons(CLI::App& show, Chosen& chosen, const char* name, const char* help,
+             ExitCode (*run)(Session&, bool)) {
+  auto* command = show.add_subcommand(name, help);
+  auto options = on_command<ReasonsOptions>(
+      *command, chosen, [run](Session& s, const ReasonsOptions& o) { return run(s, o.all); });
+  command->add_flag("-a,--all", options->all, "also the reasons that never occurred");
+}
+
+struct SlotsArgument {
+  std::string service;
+};
+
+void add_show_slots(CLI::App& show, Chosen& chosen) {
+  auto* command = show.add_subcommand(
+      "slots", "a service's slots: who owns how many against its weight, what is in transition");
+  auto argument = on_command<SlotsArgument>(
+      *command, chosen,
+      [](Session& s, const SlotsArgument& o) { return show_slots(s, o.service); });
+  command->add_option("service", argument->service, "the service, e.g. 192.0.2.10:80/tcp")
+      ->required()
+      ->type_name("SERVICE");
+  command->footer("Example:\n  lbctl show slots 192.0.2.10:80/tcp");
+}
 
 void add_show(CLI::App& app, Chosen& chosen) {
   auto* show = app.add_subcommand("show", "tables of what there is")->group(kGroup);
@@ -53,15 +78,15 @@ void add_show(CLI::App& app, Chosen& chosen) {
       *rs, chosen, [](Session& s, const RsArgument& o) { return show_rs(s, o.service); });
   rs->add_option("service", argument->service, "of this service alone")->type_name("SERVICE");
   add_show_flows(*show, chosen);
-  plain(*show, chosen, "ports", "interfaces: link, XDP mode and AF_XDP mode in force and why",
-        show_ports);
+  add_show_slots(*show, chosen);
+  plain(*show, chosen, "ports",
+        "interfaces: link, XDP mode, AF_XDP mode and engine in force and why", show_ports);
   plain(*show, chosen, "workers", "workers: frames, flows, rings", show_workers);
   plain(*show, chosen, "neighbours", "MAC addresses of the real servers", show_neighbours)
       ->alias("neighbors");
-  auto* drops = show->add_subcommand("drops", "packets dropped, by reason");
-  auto options = on_command<DropsOptions>(
-      *drops, chosen, [](Session& s, const DropsOptions& o) { return show_drops(s, o.all); });
-  drops->add_flag("-a,--all", options->all, "also the reasons that never occurred");
+  reasons(*show, chosen, "drops", "packets dropped, by reason", show_drops);
+  reasons(*show, chosen, "handovers", "packets that XDP handed to the workers, by reason",
+          show_handovers);
   plain(*show, chosen, "bpf", "BPF programs, maps and links that lbd holds", show_bpf);
   plain(*show, chosen, "memory", "what lbd's memory is for", show_memory);
   plain(*show, chosen, "version", "versions of lbctl and of the running lbd", show_version);

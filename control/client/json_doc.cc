@@ -48,6 +48,11 @@ std::string JsonView::text(std::string_view key, std::string_view missing) const
 std::string JsonView::text() const { return scalar_text(as_value(value_)); }
 std::uint64_t JsonView::number(std::string_view key) const { return as_number(find(value_, key)); }
 std::uint64_t JsonView::number() const { return as_number(as_value(value_)); }
+double JsonView::real(std::string_view key) const {
+  const auto* value = find(value_, key);
+  if (value == nullptr || !value->is_number()) return 0;
+  return value->to_number<double>();
+}
 bool JsonView::flag(std::string_view key) const {
   const auto* value = find(value_, key);
   return value != nullptr && value->is_bool() && value->get_bool();

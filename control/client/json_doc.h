@@ -29,6 +29,8 @@ class JsonView {
   [[nodiscard]] std::string text() const;
   [[nodiscard]] std::uint64_t number(std::string_view key) const;
   [[nodiscard]] std::uint64_t number() const;
+  /// A number with its fraction; 0 when it is none.
+  [[nodiscard]] double real(std::string_view key) const;
   [[nodiscard]] bool flag(std::string_view key) const;
   /// The elements of the array under `key`; none when it is no array.
   [[nodiscard]] std::vector<JsonView> items(std::string_view key) const;

@@ -128,6 +128,9 @@ Result<JsonObject> vip_body(const VipOptions& options) {
   put(body, "name", options.name);
   put(body, "scheduler", options.scheduler);
   put(body, "mh_slots", options.mh_slots);
+  LB_TRY(put_duration(body, "transition_ms", "--transition", options.transition));
+  put(body, "affinity", options.affinity);
+  put(body, "flow_rate", options.flow_rate);
   put(body, "vip_owner", options.vip_owner);
   put(body, "vip_unmatched", options.vip_unmatched);
   put(body, "icmp_echo", options.icmp_echo);

@@ -16,8 +16,10 @@ namespace lb::client {
 struct VipOptions {
   std::string address;
   std::optional<std::string> name, scheduler, vip_owner, vip_unmatched, icmp_echo;
-  std::optional<std::uint64_t> mh_slots;
-  std::optional<std::string> sorry;  ///< an address, or "none"
+  std::optional<std::uint64_t> mh_slots, flow_rate;
+  std::optional<std::string> transition;  ///< a duration
+  std::optional<std::string> affinity;    ///< "transition", "always" or "none"
+  std::optional<std::string> sorry;       ///< an address, or "none"
   std::optional<std::string> sorry_mac;
   std::optional<std::uint64_t> sorry_vlan;
   std::optional<std::string> health;  ///< "tcp" or "none"

@@ -54,6 +54,12 @@ ExitCode show_neighbours(Session& session) {
 ExitCode show_drops(Session& session, bool all) {
   return show(session, "/v1/drops", all ? drops_all_view : drops_view);
 }
+ExitCode show_handovers(Session& session, bool all) {
+  return show(session, "/v1/handovers", all ? handovers_all_view : handovers_view);
+}
+ExitCode show_slots(Session& session, const std::string& service) {
+  return show(session, service_path(service) + "/slots", slots_view);
+}
 ExitCode show_bpf(Session& session) { return show(session, "/v1/bpf", bpf_view); }
 ExitCode show_memory(Session& session) { return show(session, "/v1/memory", memory_view); }
 

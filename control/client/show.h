@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// show vips | rs | flows | ports | workers | neighbours | drops | bpf | memory | version: one call,
-// one table.
+// show vips | rs | flows | slots | ports | workers | neighbours | drops | handovers | bpf | memory
+// | version: one call, one table.
 #pragma once
 
 #include <cstdint>
@@ -25,6 +25,9 @@ ExitCode show_workers(Session& session);
 ExitCode show_neighbours(Session& session);
 /// `all`: also the reasons that never occurred.
 ExitCode show_drops(Session& session, bool all);
+/// What the XDP program handed to the workers and why. `all`: also the reasons that never occurred.
+ExitCode show_handovers(Session& session, bool all);
+ExitCode show_slots(Session& session, const std::string& service);
 ExitCode show_bpf(Session& session);
 ExitCode show_memory(Session& session);
 /// lbctl's own version, and lbd's when it runs (it need not: Done either way).

@@ -78,17 +78,29 @@ Table rs_table() {
 }
 
 void add_rs_rows(Table& table, JsonView service, const Style& style) {
+  const bool counted = counts_flows(service);
   for (auto rs : service.items("real_servers")) {
     table.row({service.text("address"),
                rs.text("address"),
                rs.text("weight"),
                health_cell(rs),
-               count(rs, "active", style),
-               count(rs, "inactive", style),
+               counted ? count(rs, "active", style) : "",
+               counted ? count(rs, "inactive", style) : "",
                mac_of(rs),
                rs.text("egress"),
                {note_of(rs), Tone::Warn}});
   }
+}
+
+std::string rs_rows_of(const std::vector<JsonView>& services, const Style& style) {
+  auto table = rs_table();
+  bool uncounted = false;
+  for (auto service : services) {
+    add_rs_rows(table, service, style);
+    uncounted = uncounted || (!counts_flows(service) && !service.items("real_servers").empty());
+  }
+  return table_or(table, "no real servers (lbctl add-rs SERVICE ADDRESS adds one)", style) +
+         std::string(uncounted_note(uncounted));
 }
 
 /// "2", or "2 of 4" when some have no socket.
@@ -131,6 +143,7 @@ std::string vips_view(JsonView answer, const Style& style) {
                {"CHECK"},
                {"VIP OWNER"},
                {"FROM"}});
+  bool uncounted = false;
   for (auto service : answer.items("services")) {
     auto servers = service.items("real_servers");
     auto up = static_cast<std::size_t>(std::ranges::count_if(servers, takes_new_flows));
@@ -140,30 +153,29 @@ std::string vips_view(JsonView answer, const Style& style) {
       active += rs.number("active");
       inactive += rs.number("inactive");
     }
+    const bool counted = counts_flows(service);
+    uncounted = uncounted || !counted;
     auto tone = up == 0 ? Tone::Bad : up < servers.size() ? Tone::Warn : Tone::Good;
     table.row({service.text("address"),
                service.text("name"),
                service.text("scheduler"),
                {fmt::format("{}/{}", up, servers.size()), tone},
-               format_count(active, style.human),
-               format_count(inactive, style.human),
+               counted ? format_count(active, style.human) : "",
+               counted ? format_count(inactive, style.human) : "",
                health_words(service),
                service.text("vip_owner"),
                service.text("origin")});
   }
-  return table_or(table, "no services (lbctl add-vip ADDRESS adds one)", style);
+  return table_or(table, "no services (lbctl add-vip ADDRESS adds one)", style) +
+         std::string(uncounted_note(uncounted));
 }
 
 std::string rs_view(JsonView answer, const Style& style) {
-  auto table = rs_table();
-  for (auto service : answer.items("services")) add_rs_rows(table, service, style);
-  return table_or(table, "no real servers (lbctl add-rs SERVICE ADDRESS adds one)", style);
+  return rs_rows_of(answer.items("services"), style);
 }
 
 std::string rs_of_service_view(JsonView service, const Style& style) {
-  auto table = rs_table();
-  add_rs_rows(table, service, style);
-  return table_or(table, "no real servers (lbctl add-rs SERVICE ADDRESS adds one)", style);
+  return rs_rows_of({service}, style);
 }
 
 std::string flows_view(JsonView answer, const Style& style) {
@@ -200,9 +212,13 @@ std::string ports_view(JsonView answer, const Style& style) {
                {"QUEUES", kRight},
                {"XDP"},
                {"AF_XDP"},
+               {"ENGINE"},
                {"PROGRAM", kRight},
                {"PASSED", kRight},
-               {"REDIRECTED", kRight},
+               {"SENT", kRight},
+               {"FORWARDED", kRight},
+               {"HANDED", kRight},
+               {"ALONE", kRight},
                {"DROPPED", kRight},
                {"PANIC PASSED", kRight}});
   std::string reasons;
@@ -216,12 +232,17 @@ std::string ports_view(JsonView answer, const Style& style) {
                {queues_of(port), port.text("problem").empty() ? Tone::Plain : Tone::Bad},
                port.text("xdp_mode"),
                port.text("copy_mode"),
+               port.text("engine"),
                port.text("program_id"),
                count(port, "passed", style),
-               count(port, "redirected", style),
+               count(port, "sent", style),
+               count(port, "forwarded", style),
+               count(port, "handed", style),
+               {count(port, "alone", style), port.number("alone") > 0 ? Tone::Warn : Tone::Plain},
                count(port, "dropped", style),
                count(port, "panic_passed", style)});
-    for (const auto* key : {"problem", "xdp_mode_reason", "copy_mode_reason", "vlan_reason"}) {
+    for (const auto* key :
+         {"problem", "xdp_mode_reason", "copy_mode_reason", "engine_reason", "vlan_reason"}) {
       auto reason = printable(port.text(key));
       if (!reason.empty()) reasons += fmt::format("{}: {}\n", port.text("interface"), reason);
     }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "control/client/json_doc.h"
 
@@ -30,11 +31,21 @@ struct Style {
 [[nodiscard]] std::string drops_view(JsonView answer, const Style& style);
 /// As drops_view, with the reasons that never occurred.
 [[nodiscard]] std::string drops_all_view(JsonView answer, const Style& style);
+/// What GET /v1/services/{service}/slots answers.
+[[nodiscard]] std::string slots_view(JsonView answer, const Style& style);
+[[nodiscard]] std::string handovers_view(JsonView answer, const Style& style);
+/// As handovers_view, with the reasons that never occurred.
+[[nodiscard]] std::string handovers_all_view(JsonView answer, const Style& style);
 [[nodiscard]] std::string bpf_view(JsonView answer, const Style& style);
 [[nodiscard]] std::string memory_view(JsonView answer, const Style& style);
 [[nodiscard]] std::string version_view(JsonView answer, const Style& style);
 
 /// Whether this RealServer object takes new flows: it has no `reason` not to.
 [[nodiscard]] bool takes_new_flows(JsonView rs);
+/// Whether living flows of this Service or ServiceStats object are counted: a service that
+/// remembers none shows "-", because 0 would read as "no client is connected".
+[[nodiscard]] bool counts_flows(JsonView service);
+/// The line below a table with such a service in it; empty without one.
+[[nodiscard]] std::string_view uncounted_note(bool any);
 
 }  // namespace lb::client

@@ -12,9 +12,26 @@ namespace lb::client {
 namespace {
 
 constexpr Align kRight = Align::Right;
-constexpr std::array<std::string_view, 4> kServiceCounters{"packets", "bytes", "new_flows",
-                                                           "drops"};
+constexpr std::array<std::string_view, 6> kServiceCounters{
+    "packets", "bytes", "new_flows", "drops", "unprotected", "unremembered"};
 constexpr std::array<std::string_view, 3> kRsCounters{"packets", "bytes", "new_flows"};
+
+/// Counters of a service that have a column only when one of the services has counted any.
+struct RareCounter {
+  std::string_view key, title;
+};
+constexpr std::array<RareCounter, 2> kRareCounters{
+    {{"unprotected", "UNPROTECTED"}, {"unremembered", "UNREMEMBERED"}}};
+
+std::vector<RareCounter> rare_counters(JsonView answer) {
+  std::vector<RareCounter> counted;
+  auto services = answer.items("services");
+  for (const RareCounter& rare : kRareCounters) {
+    auto has = [&](JsonView service) { return service.number(rare.key) > 0; };
+    if (std::ranges::any_of(services, has)) counted.push_back(rare);
+  }
+  return counted;
+}
 
 /// The element of `list` whose "address" is that of `like`; nothing when there is none.
 JsonView same_address(const std::vector<JsonView>& list, JsonView like) {
@@ -37,7 +54,7 @@ double rate_of(JsonView before, JsonView now, std::string_view key, double secon
   return seconds > 0 && b > a ? static_cast<double>(b - a) / seconds : 0;
 }
 
-Cell drops_cell(std::string text, bool any) {
+Cell warn_cell(std::string text, bool any) {
   return {std::move(text), any ? Tone::Warn : Tone::Plain};
 }
 
@@ -63,17 +80,16 @@ JsonView named(const std::vector<std::pair<std::string, JsonView>>& servers,
 }  // namespace
 
 std::string counters_view(JsonView now, const Style& style) {
-  Table table({{"SERVICE"},
-               {"REAL SERVER"},
-               {"PACKETS", kRight},
-               {"BYTES", kRight},
-               {"NEW FLOWS", kRight},
-               {"ACTIVE", kRight},
-               {"INACTIVE", kRight},
-               {"DROPS", kRight}});
+  std::vector<Column> columns{{"SERVICE"},          {"REAL SERVER"},       {"PACKETS", kRight},
+                              {"BYTES", kRight},    {"NEW FLOWS", kRight}, {"ACTIVE", kRight},
+                              {"INACTIVE", kRight}, {"DROPS", kRight}};
+  const auto rare = rare_counters(now);
+  for (const RareCounter& one : rare) columns.push_back({std::string(one.title), kRight});
+  Table table(std::move(columns));
   auto n = [&](JsonView object, std::string_view key) {
     return object.has(key) ? format_count(object.number(key), style.human) : std::string();
   };
+  bool uncounted = false;
   for (auto service : now.items("services")) {
     auto servers = servers_of(service);
     std::uint64_t active = 0;
@@ -83,30 +99,43 @@ std::string counters_view(JsonView now, const Style& style) {
       inactive += rs.number("inactive");
     }
     auto address = service.text("address");
-    table.row({address, "", n(service, "packets"), n(service, "bytes"), n(service, "new_flows"),
-               format_count(active, style.human), format_count(inactive, style.human),
-               drops_cell(n(service, "drops"), service.number("drops") > 0)});
+    const bool counted = counts_flows(service);
+    uncounted = uncounted || !counted;
+    std::vector<Cell> cells{address,
+                            "",
+                            n(service, "packets"),
+                            n(service, "bytes"),
+                            n(service, "new_flows"),
+                            counted ? format_count(active, style.human) : "",
+                            counted ? format_count(inactive, style.human) : "",
+                            warn_cell(n(service, "drops"), service.number("drops") > 0)};
+    for (const RareCounter& one : rare) {
+      cells.push_back(warn_cell(n(service, one.key), service.number(one.key) > 0));
+    }
+    table.row(std::move(cells));
     for (const auto& [name, rs] : servers) {
-      table.row({{address, Tone::Dim},
-                 name,
-                 n(rs, "packets"),
-                 n(rs, "bytes"),
-                 n(rs, "new_flows"),
-                 n(rs, "active"),
-                 n(rs, "inactive"),
-                 ""});
+      cells = {{address, Tone::Dim},
+               name,
+               n(rs, "packets"),
+               n(rs, "bytes"),
+               n(rs, "new_flows"),
+               counted ? n(rs, "active") : "",
+               counted ? n(rs, "inactive") : "",
+               ""};
+      cells.resize(cells.size() + rare.size(), "");
+      table.row(std::move(cells));
     }
   }
-  return table.empty() ? "no services\n" : table.render(style.colour);
+  if (table.empty()) return "no services\n";
+  return table.render(style.colour) + std::string(uncounted_note(uncounted));
 }
 
 std::string rates_view(JsonView before, JsonView now, const Style& style) {
-  Table table({{"SERVICE"},
-               {"REAL SERVER"},
-               {"PACKETS/S", kRight},
-               {"BYTES/S", kRight},
-               {"NEW FLOWS/S", kRight},
-               {"DROPS/S", kRight}});
+  std::vector<Column> columns{{"SERVICE"},         {"REAL SERVER"},         {"PACKETS/S", kRight},
+                              {"BYTES/S", kRight}, {"NEW FLOWS/S", kRight}, {"DROPS/S", kRight}};
+  const auto rare = rare_counters(now);
+  for (const RareCounter& one : rare) columns.push_back({std::string(one.title) + "/S", kRight});
+  Table table(std::move(columns));
   double seconds = seconds_between(before, now);
   auto old_services = before.items("services");
   for (auto service : now.items("services")) {
@@ -115,18 +144,24 @@ std::string rates_view(JsonView before, JsonView now, const Style& style) {
     auto r = [&](JsonView from, JsonView to, std::string_view key) {
       return format_rate(rate_of(from, to, key, seconds), style.human);
     };
-    table.row({address, "", r(old, service, "packets"), r(old, service, "bytes"),
-               r(old, service, "new_flows"),
-               drops_cell(r(old, service, "drops"), rate_of(old, service, "drops", seconds) > 0)});
+    auto warn = [&](std::string_view key) {
+      return warn_cell(r(old, service, key), rate_of(old, service, key, seconds) > 0);
+    };
+    std::vector<Cell> cells{address,
+                            "",
+                            r(old, service, "packets"),
+                            r(old, service, "bytes"),
+                            r(old, service, "new_flows"),
+                            warn("drops")};
+    for (const RareCounter& one : rare) cells.push_back(warn(one.key));
+    table.row(std::move(cells));
     auto old_servers = servers_of(old);
     for (const auto& [name, rs] : servers_of(service)) {
       auto was = named(old_servers, name);
-      table.row({{address, Tone::Dim},
-                 name,
-                 r(was, rs, "packets"),
-                 r(was, rs, "bytes"),
-                 r(was, rs, "new_flows"),
-                 ""});
+      cells = {{address, Tone::Dim},    name, r(was, rs, "packets"), r(was, rs, "bytes"),
+               r(was, rs, "new_flows"), ""};
+      cells.resize(cells.size() + rare.size(), "");
+      table.row(std::move(cells));
     }
   }
   return table.empty() ? "no services\n" : table.render(style.colour);
@@ -144,17 +179,21 @@ std::string worker_counters_view(JsonView now, const Style& style) {
         {fmt::format("WORKER {}", workers[i].text("worker", fmt::format("{}", i))), kRight});
     for (const auto& [key, value] : workers[i].members()) {
       if (key == "worker") continue;
-      if (key != "drops") want(key, value);
-      for (const auto& [reason, n] : value.members()) want("drops." + reason, n);
+      const auto groups = value.members();  // "drops" and "handed", by reason
+      if (groups.empty()) want(key, value);
+      for (const auto& [reason, n] : groups) want(fmt::format("{}.{}", key, reason), n);
     }
   }
   Table table(columns);
   for (const auto& name : names) {
     std::vector<Cell> cells{{name}};
     for (auto worker : workers) {
-      bool drop = name.starts_with("drops.");
-      auto n = drop ? worker.at("drops").number(name.substr(6)) : worker.number(name);
-      cells.emplace_back(format_count(n, style.human), drop && n > 0 ? Tone::Warn : Tone::Plain);
+      const auto dot = name.find('.');
+      auto n = dot == std::string::npos
+                   ? worker.number(name)
+                   : worker.at(name.substr(0, dot)).number(name.substr(dot + 1));
+      const bool drop = name.starts_with("drops.") && n > 0;
+      cells.emplace_back(format_count(n, style.human), drop ? Tone::Warn : Tone::Plain);
     }
     table.row(std::move(cells));
   }

@@ -17,11 +17,24 @@ using TickMs = std::uint32_t;
   return static_cast<std::int32_t>(now - then);
 }
 
+/// Of two ticks that are less than 24 days apart.
+[[nodiscard]] constexpr TickMs later_tick(TickMs a, TickMs b) noexcept {
+  return ms_since(a, b) > 0 ? a : b;
+}
+
 [[nodiscard]] inline std::uint64_t monotonic_ns() noexcept {
   timespec time{};
   clock_gettime(CLOCK_MONOTONIC, &time);
   return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000'000U +
          static_cast<std::uint64_t>(time.tv_nsec);
+}
+
+/// Seconds of CLOCK_BOOTTIME, which goes on while the machine sleeps: the clock of the deadlines in
+/// a table of slots.
+[[nodiscard]] inline std::uint32_t boot_s_now() noexcept {
+  timespec time{};
+  clock_gettime(CLOCK_BOOTTIME, &time);
+  return static_cast<std::uint32_t>(time.tv_sec);
 }
 
 [[nodiscard]] inline TickMs tick_ms_now() noexcept {

@@ -30,6 +30,7 @@ Result<std::unique_ptr<Engine>> Engine::start(const DataplaneConfig& config) {
   LB_TRY_ASSIGN(auto ports, open_ports(config));
   std::unique_ptr<Engine> engine(new Engine(config, ports.front()->queues()));
   engine->ports_ = std::move(ports);
+  LB_TRY(engine->make_fast_path());
   // Whatever can fail comes before the ports are attached to: an interface that has another program
   // is not without one for longer than it takes to attach ours, and keeps its own after an error.
   LB_TRY(engine->make_units(sizes));
@@ -62,8 +63,7 @@ Result<std::vector<std::unique_ptr<Port>>> Engine::open_ports(const DataplaneCon
     if (!seen.insert(port.interface).second) {
       return fail(EEXIST, fmt::format("interface {} is configured twice", port.interface));
     }
-    LB_TRY_ASSIGN(auto opened, Port::open(port, ports.empty() ? nullptr : ports.front().get(),
-                                          OffloadNotes(config.offload_notes)));
+    LB_TRY_ASSIGN(auto opened, Port::open(port, OffloadNotes(config.offload_notes)));
     ports.push_back(std::move(opened));
   }
   LB_TRY(check_queues(ports));
@@ -71,6 +71,32 @@ Result<std::vector<std::unique_ptr<Port>>> Engine::open_ports(const DataplaneCon
     if (!config.replace_foreign) LB_TRY(port->check_room());
   }
   return ports;
+}
+
+Status Engine::make_fast_path() {
+  LB_TRY_ASSIGN(
+      fast_path_,
+      FastPath::create({.services_max = config_.services_max,
+                        .rs_max = config_.rs_max,
+                        .queues = ports_.front()->queues(),
+                        .buckets4 = FlowTable<FlowKey4>::buckets_for(config_.path.flows_max),
+                        .buckets6 = FlowTable<FlowKey6>::buckets_for(config_.path.flows_max_v6)}));
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    LB_TRY(ports_[i]->load(*fast_path_));
+    LB_TRY(fast_path_->set_device(static_cast<PortIndex>(i), ports_[i]->ifindex()));
+  }
+  return set_forwarding();
+}
+
+Status Engine::set_forwarding() {
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    LB_TRY(ports_[i]->program().set_forwarding(
+        {.port = static_cast<PortIndex>(i),
+         .engine = config_.engine == EngineMode::Hybrid ? LB_ENGINE_HYBRID : LB_ENGINE_AFXDP,
+         .sends = ~0U,
+         .stale_ms = config_.worker_stale_ms}));
+  }
+  return {};
 }
 
 Status Engine::attach_ports() {
@@ -96,6 +122,11 @@ Status Engine::make_units(const RingSizes& sizes) {
   for (int cpu : config_.cpus) LB_TRY(run_on_cpu(cpu, [] { return Status{}; }));
   if (config_.zero_copy == ZeroCopy::Off) {
     return make_units_in(false, "zero_copy = \"off\"", sizes);
+  }
+  if (config_.engine == EngineMode::Hybrid && config_.zero_copy == ZeroCopy::Auto) {
+    // On a zero-copy queue the kernel copies each frame that XDP sends, redirects or passes.
+    return make_units_in(false, "engine = \"hybrid\": zero-copy would make the fast path copy",
+                         sizes);
   }
   std::string why;
   bool warn = false;  // not where the driver just has no such mode
@@ -132,17 +163,21 @@ Status Engine::make_unit(WorkerIndex index, const RingSizes& sizes) {
   LB_TRY(open_sockets(index, sizes, *unit));
   PipelineOptions options = config_.path;
   options.hugepages = config_.hugepages;
-  LB_TRY_ASSIGN(unit->path, Pipeline::create(index, options, unit->counters, resolve_));
-  unit->worker =
-      std::make_unique<Worker<XskEnds>>(WorkerSetup<XskEnds, Pipeline>{.index = index,
-                                                                       .batch = config_.batch,
-                                                                       .ends = *unit->ends,
-                                                                       .pool = unit->pool,
-                                                                       .memory = unit->umem.data(),
-                                                                       .path = *unit->path,
-                                                                       .tables = tables_,
-                                                                       .counters = unit->counters,
-                                                                       .links = links_});
+  const FlowMemory flows{.flows4 = fast_path_->flows4(raw(index)),
+                         .flows6 = fast_path_->flows6(raw(index))};
+  LB_TRY_ASSIGN(unit->path,
+                Pipeline::create(index, options, unit->counters, resolve_, flows, tick_ms_now()));
+  unit->worker = std::make_unique<Worker<XskEnds>>(
+      WorkerSetup<XskEnds, Pipeline>{.index = index,
+                                     .batch = config_.batch,
+                                     .ends = *unit->ends,
+                                     .pool = unit->pool,
+                                     .memory = unit->umem.data(),
+                                     .path = *unit->path,
+                                     .tables = tables_,
+                                     .counters = unit->counters,
+                                     .links = links_,
+                                     .beat = fast_path_->beat(raw(index))});
   peers_.pipelines.push_back(unit->path.get());
   peers_.counters.push_back(&unit->counters);
   units_.push_back(std::move(unit));

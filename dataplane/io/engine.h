@@ -12,9 +12,9 @@
 
 #include "dataplane/dataplane.h"
 #include "dataplane/frame_pool.h"
+#include "dataplane/io/fast_path.h"
 #include "dataplane/io/port.h"
 #include "dataplane/io/sizing.h"
-#include "dataplane/io/vip_map.h"
 #include "dataplane/io/worker_thread.h"
 #include "dataplane/io/xsk_socket.h"
 #include "dataplane/table/snapshots.h"
@@ -35,6 +35,8 @@ class Engine final : public Dataplane {
 
   [[nodiscard]] Result<Generation> publish(std::unique_ptr<ServiceTable> table) override;
   std::size_t reclaim() override { return tables_.reclaim(); }
+  [[nodiscard]] TableMemory& table_memory() override { return *fast_path_; }
+  void refresh_counters() override { fast_path_->read_counters(kernel_counters_); }
   [[nodiscard]] Status set_panic(bool on) override;
   [[nodiscard]] bool panic() const override { return panic_; }
   void link_changed(PortIndex port, std::optional<bool> up) override;
@@ -42,7 +44,7 @@ class Engine final : public Dataplane {
   [[nodiscard]] std::vector<PortInfo> ports() const override;
   [[nodiscard]] std::vector<WorkerInfo> workers() const override;
   [[nodiscard]] std::vector<BpfObjectInfo> bpf() const override;
-  [[nodiscard]] std::vector<const Counters*> counters() const override { return peers_.counters; }
+  [[nodiscard]] std::vector<const Counters*> counters() const override;
   void visit_flows(const std::function<bool(const FlowInfo&)>& visit) const override;
   [[nodiscard]] std::vector<std::uint32_t> take_resolve_requests() override {
     return resolve_.take();
@@ -67,11 +69,15 @@ class Engine final : public Dataplane {
   };
 
   Engine(const DataplaneConfig& config, std::size_t workers)
-      : config_(config), tables_(workers), resolve_(config.rs_max) {}
+      : config_(config),
+        kernel_counters_(config.services_max, config.rs_max),
+        tables_(workers),
+        resolve_(config.rs_max) {}
 
   // Start, in this order:
   [[nodiscard]] static Result<std::vector<std::unique_ptr<Port>>> open_ports(
       const DataplaneConfig& config);
+  [[nodiscard]] Status make_fast_path();
   [[nodiscard]] Status make_units(const RingSizes& sizes);
   [[nodiscard]] Status make_units_in(bool zero_copy, std::string copy_reason,
                                      const RingSizes& sizes);
@@ -80,6 +86,7 @@ class Engine final : public Dataplane {
   [[nodiscard]] Status make_thread(WorkerIndex index, Unit& unit);
   [[nodiscard]] Status start_units();
   [[nodiscard]] Status enter_sockets();
+  [[nodiscard]] Status set_forwarding();
   [[nodiscard]] Status attach_ports();
   [[nodiscard]] Status leave_zero_copy_if_generic(const RingSizes& sizes);
   void drop_units() noexcept;
@@ -92,13 +99,14 @@ class Engine final : public Dataplane {
   void wake_all() noexcept;
 
   DataplaneConfig config_;
+  std::unique_ptr<FastPath> fast_path_;
+  Counters kernel_counters_;  ///< of services and real servers, as refresh_counters() found them
   std::vector<std::unique_ptr<Port>> ports_;
   bool zero_copy_ = false;
   std::string copy_reason_;  ///< why not zero-copy
   bool panic_ = false;
   PortLinks links_{};  ///< all Up
   Snapshots<ServiceTable> tables_;
-  VipMapMirror vips_;
   ResolveRequests resolve_;
   PipelinePeers peers_;
   std::vector<std::unique_ptr<Unit>> units_;

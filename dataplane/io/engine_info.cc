@@ -5,6 +5,14 @@
 #include "dataplane/io/engine.h"
 
 namespace lb {
+
+/// Those of the workers, then those of the fast path.
+std::vector<const Counters*> Engine::counters() const {
+  std::vector<const Counters*> all = peers_.counters;
+  all.push_back(&kernel_counters_);
+  return all;
+}
+
 std::vector<PortInfo> Engine::ports() const {
   std::vector<PortInfo> all;
   for (std::size_t i = 0; i < ports_.size(); ++i) {
@@ -12,6 +20,7 @@ std::vector<PortInfo> Engine::ports() const {
     info.up = info.up && links_[i].load(std::memory_order_relaxed) != LinkState::Gone;
     info.copy_mode = zero_copy_ ? "zero-copy" : "copy";
     info.copy_mode_reason = copy_reason_;
+    info.engine = config_.engine == EngineMode::Hybrid ? "hybrid" : "afxdp";
     all.push_back(std::move(info));
   }
   return all;

@@ -12,26 +12,12 @@
 namespace lb {
 
 Result<Generation> Engine::publish(std::unique_ptr<ServiceTable> table) {
-  VipEntries wanted = table->vip_map_entries();
-  if (wanted.size() > LB_VIP_ENTRIES_MAX) {
-    return fail(E2BIG, fmt::format("the services need {} entries of the XDP program's VIP map; it "
-                                   "has {}",
-                                   wanted.size(), LB_VIP_ENTRIES_MAX));
-  }
-  const VipEntries before = vips_.entries();
-  VipMapChange change = vip_map_change(before, wanted);
-  auto& program = ports_.front()->program();  // the VIP map is shared by all ports
-  if (auto removed = vips_.remove(program, change.remove); !removed) {
-    vips_.restore(program, before);
-    return std::unexpected(std::move(removed).error());
-  }
+  // The workers first: they never decide by an older table than the program that handed a packet
+  // over.
+  const ServiceTable& published = *table;
   Generation generation = tables_.publish(std::move(table));
   wake_all();
-  if (auto put = vips_.put(program, change.put); !put) {
-    // The workers have the new table until control publishes that of before again.
-    vips_.restore(program, before);
-    return std::unexpected(std::move(put).error());
-  }
+  LB_TRY(fast_path_->install(published));
   return generation;
 }
 

@@ -10,8 +10,7 @@
 
 namespace lb {
 
-Result<std::unique_ptr<Port>> Port::open(const PortConfig& config, const Port* first,
-                                         const OffloadNotes& notes) {
+Result<std::unique_ptr<Port>> Port::open(const PortConfig& config, const OffloadNotes& notes) {
   const auto& name = config.interface;
   LB_TRY_ASSIGN(auto link, read_link(name));
   if (!link.ethernet) {
@@ -23,12 +22,17 @@ Result<std::unique_ptr<Port>> Port::open(const PortConfig& config, const Port* f
                                     "(ethtool -l {})",
                                     name, name));
   }
-  auto program = XdpProgram::load(first == nullptr ? nullptr : &first->program_);
-  if (!program) return fail_in("interface " + name, std::move(program.error()));
-  std::unique_ptr<Port> port(new Port(name, link, std::move(*program), notes));
+  std::unique_ptr<Port> port(new Port(name, link, notes));
   port->driver_ = driver_name(name);
   port->queues_ = port->queues_now_ = queues;
   return port;
+}
+
+Status Port::load(const FastPath& shared) {
+  auto program = XdpProgram::load(shared);
+  if (!program) return fail_in("interface " + interface_, std::move(program.error()));
+  program_.emplace(std::move(*program));
+  return {};
 }
 
 Status Port::attach(XdpMode mode, bool replace_foreign) {
@@ -37,17 +41,17 @@ Status Port::attach(XdpMode mode, bool replace_foreign) {
     vlan_reason_ = std::move(off.error().message);
     spdlog::info("{}", vlan_reason_);
   }
-  LB_TRY(program_.set_mac(link_.mac));
-  LB_TRY_ASSIGN(in_force_, program_.attach(link_.ifindex, interface_, mode, replace_foreign));
+  LB_TRY(program_->set_mac(link_.mac));
+  LB_TRY_ASSIGN(in_force_, program_->attach(link_.ifindex, interface_, mode, replace_foreign));
   return {};
 }
 
-Port::~Port() { program_.detach(); }
+Port::~Port() { detach(); }
 
 void Port::follow_mac() {
   auto now = read_link(interface_);
   if (!now || now->ifindex != link_.ifindex || now->mac == link_.mac) return;
-  if (program_.set_mac(now->mac)) link_.mac = now->mac;
+  if (program_->set_mac(now->mac)) link_.mac = now->mac;
 }
 
 void Port::follow_queues() {
@@ -89,9 +93,13 @@ PortInfo Port::info() const {
     info.mac = now->mac;
     info.mtu = now->mtu;
   }
-  auto counters = program_.counters();
+  auto counters = program_->counters();
   info.xdp_passed = counters.passed;
-  info.xdp_redirected = counters.redirected;
+  info.xdp_sent = counters.sent;
+  info.xdp_forwarded = counters.redirected;
+  info.xdp_alone = counters.alone;
+  info.xdp_handed = counters.handed_sum();
+  std::ranges::copy(counters.handed, info.handed.begin());
   info.xdp_panic_passed = counters.panic_passed;
   info.xdp_drops = counters.drops;
   return info;

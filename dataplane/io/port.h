@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "dataplane/base/ethtool.h"
@@ -17,11 +18,12 @@ namespace lb {
 
 class Port {
  public:
-  /// Reads the interface and loads the program for it; nothing is attached yet. `first` as in
-  /// XdpProgram::load. Errors: ENODEV; EINVAL (not Ethernet, no RX queues); BpfError.
+  /// Reads the interface; nothing is loaded yet. Errors: ENODEV; EINVAL (not Ethernet, no RX
+  /// queues).
   [[nodiscard]] static Result<std::unique_ptr<Port>> open(const PortConfig& config,
-                                                          const Port* first,
                                                           const OffloadNotes& notes);
+  /// Loads the program for it; nothing is attached yet. Errors: BpfError.
+  [[nodiscard]] Status load(const FastPath& shared);
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
   ~Port();
@@ -34,9 +36,11 @@ class Port {
     return XdpProgram::check_room(link_.ifindex, interface_);
   }
   /// The start is a success: what attach() replaced is not put back at the end.
-  void keep() noexcept { program_.keep(); }
+  void keep() noexcept { program_->keep(); }
   /// Takes the program off. Packets go to the kernel's stack from now on.
-  void detach() noexcept { program_.detach(); }
+  void detach() noexcept {
+    if (program_) program_->detach();
+  }
 
   /// Tells the program when the interface's MAC address has changed: it passes frames for others
   /// by.
@@ -50,19 +54,19 @@ class Port {
   [[nodiscard]] int ifindex() const noexcept { return link_.ifindex; }
   [[nodiscard]] const LinkInfo& link() const noexcept { return link_; }
   [[nodiscard]] bool native() const noexcept { return in_force_.mode == XdpAttachMode::Native; }
-  [[nodiscard]] XdpProgram& program() noexcept { return program_; }
-  [[nodiscard]] const XdpProgram& program() const noexcept { return program_; }
+  /// REQUIRES: load().
+  [[nodiscard]] XdpProgram& program() noexcept { return *program_; }
+  [[nodiscard]] const XdpProgram& program() const noexcept { return *program_; }
   /// The interface as it is now; all but copy_mode. Not up when it is gone, or another took its
   /// name.
   [[nodiscard]] PortInfo info() const;
 
  private:
   [[nodiscard]] std::string queues_problem() const;
-  Port(const std::string& interface, LinkInfo link, XdpProgram program, OffloadNotes notes)
+  Port(const std::string& interface, LinkInfo link, OffloadNotes notes)
       : interface_(interface),
         link_(link),
-        offloads_(interface, std::move(notes), ethtool_offloads()),
-        program_(std::move(program)) {}
+        offloads_(interface, std::move(notes), ethtool_offloads()) {}
   std::string interface_;
   std::string driver_;
   LinkInfo link_;
@@ -70,7 +74,7 @@ class Port {
   std::uint32_t queues_now_ = 0;  ///< at the last look
   PortOffloads offloads_;
   std::string vlan_reason_;  ///< why tagged frames do not all come in; empty: they do
-  XdpProgram program_;
+  std::optional<XdpProgram> program_;
   XdpProgram::InForce in_force_;
 };
 

@@ -23,16 +23,35 @@ std::span<const std::byte> elf() {
   return {static_cast<const std::byte*>(data), bytes};
 }
 
+/// Where the counter with this index goes.
+std::uint64_t* place_of(XdpProgram::CounterValues& values, std::uint32_t index) {
+  if (index < kDropReasons) return &values.drops[index];
+  if (index < LB_XDP_PASSED) return &values.handed[index - LB_XDP_HANDED];
+  switch (index) {
+    case LB_XDP_PASSED:
+      return &values.passed;
+    case LB_XDP_PANIC_PASSED:
+      return &values.panic_passed;
+    case LB_XDP_SENT:
+      return &values.sent;
+    case LB_XDP_REDIRECTED:
+      return &values.redirected;
+    case LB_XDP_ALONE:
+      return &values.alone;
+    default:
+      return nullptr;
+  }
+}
+
 }  // namespace
 
-Result<XdpProgram> XdpProgram::load(const XdpProgram* first) {
+Result<XdpProgram> XdpProgram::load(const FastPath& shared) {
   BpfSpec spec{
       .name = kProgram, .elf = elf(), .constants = {}, .shared_maps = {}, .alternatives = {}};
-  if (first != nullptr) spec.shared_maps.push_back({"vips", first->vips_});
+  shared.give_to(spec);
   LB_TRY_ASSIGN(auto object, BpfObject::load(spec));
   XdpProgram program(std::move(object));
   LB_TRY_ASSIGN(program.xsks_, program.object_.map_fd("xsks"));
-  LB_TRY_ASSIGN(program.vips_, program.object_.map_fd("vips"));
   LB_TRY_ASSIGN(program.settings_map_, program.object_.map_fd("settings"));
   LB_TRY_ASSIGN(program.counters_, program.object_.map_fd("xdp_counters"));
   LB_TRY_ASSIGN(program.program_, program.object_.program_fd(kProgram));
@@ -128,20 +147,12 @@ Status XdpProgram::set_mac(const MacAddr& mac) {
   return write_settings();
 }
 
-Status XdpProgram::put_vip(const lb_vip_key& key, const lb_vip_value& value) {
-  if (bpf_map_update_elem(vips_, &key, &value, BPF_ANY) == 0) return {};
-  if (errno == E2BIG) {
-    return fail(E2BIG, fmt::format("the VIP map of the XDP program is full ({} entries)",
-                                   LB_VIP_ENTRIES_MAX));
-  }
-  return fail_errno(errno, "VIP map of the XDP program");
-}
-
-Status XdpProgram::delete_vip(const lb_vip_key& key) {
-  if (bpf_map_delete_elem(vips_, &key) != 0 && errno != ENOENT) {
-    return fail_errno(errno, "VIP map of the XDP program");
-  }
-  return {};
+Status XdpProgram::set_forwarding(const Forwarding& forwarding) {
+  settings_.port = raw(forwarding.port);
+  settings_.engine = forwarding.engine;
+  settings_.sends = forwarding.sends;
+  settings_.stale_ms = forwarding.stale_ms;
+  return write_settings();
 }
 
 XdpProgram::CounterValues XdpProgram::counters() const {
@@ -153,15 +164,7 @@ XdpProgram::CounterValues XdpProgram::counters() const {
     if (bpf_map_lookup_elem(counters_, &index, values.data()) != 0) continue;
     std::uint64_t packets = 0;
     for (const auto& value : values) packets += value.packets;
-    if (index < kDropReasons) {
-      sum.drops[index] = packets;
-    } else if (index == LB_XDP_PASSED) {
-      sum.passed = packets;
-    } else if (index == LB_XDP_REDIRECTED) {
-      sum.redirected = packets;
-    } else if (index == LB_XDP_PANIC_PASSED) {
-      sum.panic_passed = packets;
-    }
+    if (std::uint64_t* to = place_of(sum, index)) *to = packets;
   }
   return sum;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// XdpProgram: bpf/lb_xdp.bpf.c on one port. All ports of an lbd share the VIP map; sockets,
+// XdpProgram: bpf/lb_xdp.bpf.c on one port. What all ports of an lbd share is FastPath's; sockets,
 // settings and counters are the port's own. Control's thread; the packet path never calls it.
 #pragma once
 
@@ -13,6 +13,7 @@
 #include "dataplane/base/bpf_object.h"
 #include "dataplane/base/drop_reason.h"
 #include "dataplane/dataplane.h"
+#include "dataplane/io/fast_path.h"
 
 namespace lb {
 
@@ -25,13 +26,21 @@ class XdpProgram {
     std::uint32_t program_id = 0;
   };
   struct CounterValues {
-    std::uint64_t passed = 0, redirected = 0, panic_passed = 0;
+    std::uint64_t passed = 0, panic_passed = 0;
+    std::uint64_t sent = 0;        ///< by XDP_TX
+    std::uint64_t redirected = 0;  ///< to another port
+    std::uint64_t alone = 0;       ///< decided without the worker that should have
+    std::array<std::uint64_t, LB_HAND_REASON_COUNT> handed{};  ///< to AF_XDP, by lb_hand_reason
     std::array<std::uint64_t, kDropReasons> drops{};
+    [[nodiscard]] std::uint64_t handed_sum() const noexcept {
+      std::uint64_t sum = 0;
+      for (std::uint64_t one : handed) sum += one;
+      return sum;
+    }
   };
 
-  /// Loads the program. `first` is the program of another port whose VIP map is shared, or null.
-  /// Errors: BpfError, as BpfObject::load.
-  [[nodiscard]] static Result<XdpProgram> load(const XdpProgram* first);
+  /// Loads the program over what all ports share. Errors: BpfError, as BpfObject::load.
+  [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared);
 
   /// Whether another program is on the interface. Errors: Occupied, with its name and id.
   [[nodiscard]] static Status check_room(int ifindex, const std::string& interface);
@@ -51,9 +60,14 @@ class XdpProgram {
   [[nodiscard]] Status set_panic(bool on);
   /// The port's own address: frames for others are passed by.
   [[nodiscard]] Status set_mac(const MacAddr& mac);
-  /// The shared VIP map; through any port's program. Errors: E2BIG when it is full.
-  [[nodiscard]] Status put_vip(const lb_vip_key& key, const lb_vip_value& value);
-  [[nodiscard]] Status delete_vip(const lb_vip_key& key);
+  /// Who forwards: see lb_settings. `sends`: bit n, packets for port n may leave from here by XDP.
+  struct Forwarding {
+    PortIndex port{};
+    lb_engine engine = LB_ENGINE_HYBRID;
+    std::uint32_t sends = 0;
+    std::uint32_t stale_ms = 1'000;
+  };
+  [[nodiscard]] Status set_forwarding(const Forwarding& forwarding);
 
   [[nodiscard]] CounterValues counters() const;
   [[nodiscard]] const BpfObject& object() const noexcept { return object_; }
@@ -67,7 +81,7 @@ class XdpProgram {
   BpfLink link_;
   TakenXdp replaced_;
   lb_settings settings_{};
-  int xsks_ = -1, vips_ = -1, settings_map_ = -1, counters_ = -1, program_ = -1;  // object_'s
+  int xsks_ = -1, settings_map_ = -1, counters_ = -1, program_ = -1;  // object_'s
 };
 
 }  // namespace lb

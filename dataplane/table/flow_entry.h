@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: Apache-2.0
 // FlowData and FlowEntry<Key>: one stored flow as words under a sequence lock: key, ids, stamp. One
-// thread writes, any thread copies. The stamp holds last_seen, state and the sequence, so that the
-// common update (same real server, later tick) is one store that no reader can see half of.
+// thread writes, any thread copies, the XDP program too: laid out as lb_flow4 and lb_flow6 of
+// bpf/lb_abi.h. The stamp holds last_seen, state and the sequence, so that the common update (same
+// real server, later tick) is one store that no reader can see half of.
 #pragma once
 
 #include <array>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
+#include "bpf/lb_abi.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/ids.h"
 #include "dataplane/packet/flow_key.h"
@@ -32,7 +36,7 @@ template <class Word>
   return __atomic_load_n(&word, __ATOMIC_ACQUIRE);
 }
 template <class Word>
-inline void store_release(Word& word, Word value) noexcept {
+inline void store_release(Word& word, std::type_identity_t<Word> value) noexcept {
   __atomic_store_n(&word, value, __ATOMIC_RELEASE);
 }
 
@@ -58,8 +62,8 @@ class alignas(std::bit_ceil(sizeof(Key) + 16)) FlowEntry {
     for (unsigned i = 0; i < kKeyWords; ++i) key[i] = words_[i];
     return std::bit_cast<Key>(key);
   }
+  /// As the owner wrote it: what the kernel saw since is FlowTable::data()'s to add.
   [[nodiscard]] FlowData data() const noexcept { return unpack(words_[kIds], words_[kStamp]); }
-  [[nodiscard]] TickMs last_seen() const noexcept { return static_cast<TickMs>(words_[kStamp]); }
   void write(const KeyWords& key, const FlowData& data) noexcept {
     const std::uint64_t sequence = begin_write();
     for (unsigned i = 0; i < kKeyWords; ++i) store_release(words_[i], key[i]);
@@ -77,6 +81,14 @@ class alignas(std::bit_ceil(sizeof(Key) + 16)) FlowEntry {
     store_release(words_[kIds], ids);
     store_release(words_[kStamp], stamp_of(data) | (sequence + 2) << kSequenceShift);
   }
+  /// Whether a writer died half way.
+  [[nodiscard]] bool is_torn() const noexcept { return is_odd(words_[kStamp]); }
+  /// Makes a torn entry one of no flow. REQUIRES: is_torn().
+  void mend() noexcept {
+    const std::uint64_t sequence = words_[kStamp] >> kSequenceShift;
+    for (unsigned i = 0; i <= kIds; ++i) store_release(words_[i], 0);
+    store_release(words_[kStamp], (sequence + 1) << kSequenceShift);
+  }
 
   // Any thread:
   /// Copies the entry whole. False when a writer was in the way on each of a bounded number of
@@ -87,8 +99,7 @@ class alignas(std::bit_ceil(sizeof(Key) + 16)) FlowEntry {
       for (unsigned i = 0; i < kKeyWords; ++i) key[i] = load_acquire(words_[i]);
       const std::uint64_t ids = load_acquire(words_[kIds]);
       const std::uint64_t after = load_acquire(words_[kStamp]);
-      const bool writing = ((before >> kSequenceShift) & 1) != 0;
-      if (!writing && (before ^ after) >> kSequenceShift == 0) {
+      if (!is_odd(before) && (before ^ after) >> kSequenceShift == 0) {
         data = unpack(ids, before);
         return true;
       }
@@ -100,11 +111,18 @@ class alignas(std::bit_ceil(sizeof(Key) + 16)) FlowEntry {
   static constexpr int kCopyTries = 64;
   static constexpr unsigned kIds = kKeyWords;
   static constexpr unsigned kStamp = kKeyWords + 1;
-  // Stamp: last_seen in bits 0..31, state in 32..39, sequence in 40..63, odd while the entry is
-  // being written.
-  static constexpr unsigned kStateShift = 32;
-  static constexpr unsigned kSequenceShift = 40;
+  static constexpr unsigned kStateShift = LB_STAMP_STATE_SHIFT;
+  static constexpr unsigned kSequenceShift = LB_STAMP_SEQUENCE_SHIFT;
+  static_assert(kStateShift == 8 * sizeof(TickMs) && kSequenceShift == kStateShift + 8);
 
+  using Abi = std::conditional_t<std::is_same_v<Key, FlowKey4>, lb_flow4, lb_flow6>;
+  static_assert(std::bit_ceil(sizeof(Key) + 16) == sizeof(Abi) && offsetof(Abi, key) == 0 &&
+                sizeof(Abi::key) == sizeof(Key) && offsetof(Abi, ids) == 8 * kIds &&
+                offsetof(Abi, stamp) == 8 * kStamp);
+
+  [[nodiscard]] static bool is_odd(std::uint64_t stamp) noexcept {
+    return ((stamp >> kSequenceShift) & 1) != 0;
+  }
   [[nodiscard]] static std::uint64_t ids_of(const FlowData& data) noexcept {
     return raw(data.rs) | static_cast<std::uint64_t>(raw(data.service)) << 32;
   }
@@ -131,5 +149,7 @@ using FlowEntry4 = FlowEntry<FlowKey4>;
 using FlowEntry6 = FlowEntry<FlowKey6>;
 static_assert(sizeof(FlowEntry4) == 32 && alignof(FlowEntry4) == 32, "two to a cache line");
 static_assert(sizeof(FlowEntry6) == 64 && alignof(FlowEntry6) == 64, "one to a cache line");
+static_assert(raw(FlowState::Established) == LB_FLOW_ESTABLISHED);
+static_assert(raw(FlowState::Udp) == LB_FLOW_UDP && raw(FlowState::Sctp) == LB_FLOW_SCTP);
 
 }  // namespace lb

@@ -1,22 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
-// FlowTable<Key>: which real server a flow belongs to. Fixed memory; two candidate buckets of eight
-// slots a key, tags compared at once. One thread (its worker) writes; any thread may read() under a
-// sequence lock. Invariants: a key stands in at most one slot, in one of its two buckets (two for
-// an instant while it is moved, for readers only); the tag of an empty slot is 0; an entry lies in
-// one cache line; a reader gets a whole entry or none. The second bucket follows from the first and
-// the tag, so an entry moves without its key's hash.
+// FlowTable<Key>: which real server a flow belongs to. Fixed memory, its own or a mapped BPF array;
+// two candidate buckets of eight slots a key, tags compared at once. One thread (its worker)
+// writes; any thread may read() under a sequence lock. The XDP program reads likewise and writes
+// `seen`, so a flow was last seen at the later of two ticks: its entry's and its slot's.
+// Invariants: a key stands in at most one slot, in one of its two buckets (two for an instant while
+// it is moved, for readers only); the tag of an empty slot is 0; an entry lies in one cache line; a
+// reader gets a whole entry or none; a slot's `seen` is not older than the flow in it. The second
+// bucket follows from the first and the tag, so an entry moves without its key's hash.
 #pragma once
 
 #include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <span>
 
+#include "bpf/lb_abi.h"
 #include "dataplane/base/assert.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/base/ids.h"
 #include "dataplane/base/result.h"
 #include "dataplane/packet/flow_key.h"
+#include "dataplane/table/flow_bucket.h"
 #include "dataplane/table/flow_entry.h"
 #include "dataplane/table/mapped_memory.h"
 #include "dataplane/table/tag_group.h"
@@ -52,9 +57,25 @@ class FlowTable {
   /// reached at three quarters load; beyond it flows still find room, but living ones are evicted
   /// more and more often. Errors: ENOMEM, EINVAL for 0 or more than kFlowsMaxLimit.
   [[nodiscard]] static Result<FlowTable> create(std::uint32_t flows_max, bool want_huge = true);
+  /// On memory that outlives the table and belongs to somebody else: zeroed, or as an earlier table
+  /// left it, whose flows stay. What it holds is not trusted: entries that a writer left half
+  /// written are dropped, and flows that were not seen for 24 days, whose ticks are later than
+  /// `now`. Harmless, hence kept until they age: a flow in a bucket or under a tag that is not its
+  /// key's (nobody finds it), a key that stands twice (the first one found counts), unknown states
+  /// and ids. No other thread may write to the memory; the XDP program may run.
+  /// Errors: EINVAL for flows_max as above, less than memory_bytes_for(flows_max), or memory that
+  /// is not aligned to 64 bytes.
+  [[nodiscard]] static Result<FlowTable> over(std::span<std::byte> memory, std::uint32_t flows_max,
+                                              TickMs now);
+  /// Six of a bucket's eight slots at flows_max; at least two buckets.
+  [[nodiscard]] static constexpr std::uint32_t buckets_for(std::uint32_t flows_max) noexcept {
+    const std::uint32_t buckets = (flows_max + 5) / 6;
+    return buckets < 2 ? 2 : buckets;
+  }
+  [[nodiscard]] static constexpr std::size_t bucket_bytes() noexcept { return sizeof(Bucket); }
   /// What create(flows_max) will take, without huge-page rounding.
   [[nodiscard]] static constexpr std::size_t memory_bytes_for(std::uint32_t flows_max) noexcept {
-    return (sizeof(TagGroup) + kSlots * sizeof(Entry)) * std::size_t{buckets_for(flows_max)};
+    return bucket_bytes() * std::size_t{buckets_for(flows_max)};
   }
 
   // Owner thread only:
@@ -62,7 +83,7 @@ class FlowTable {
   /// they hide its misses.
   void prefetch(std::uint64_t hash) const noexcept {
     keep_prefetch();
-    __builtin_prefetch(&tags_[first_bucket(hash)]);
+    __builtin_prefetch(&array_[lb_flow_bucket(hash, buckets_)]);
   }
   /// Second stage, when the tags have come: asks for the entry that find() will compare, or for the
   /// tags of the second bucket.
@@ -76,9 +97,14 @@ class FlowTable {
   template <class Expired>
   Inserted insert(const Key& key, std::uint64_t hash, const FlowData& data,
                   Expired&& expired) noexcept;
+  /// data.last_seen counts where the kernel has not seen a later packet.
   void update(Entry& entry, const FlowData& data) noexcept { entry.update(data); }
   void erase(Entry& entry) noexcept;
-  [[nodiscard]] static FlowData data(const Entry& entry) noexcept { return entry.data(); }
+  /// With last_seen as the worker or the kernel saw it. REQUIRES: `entry` is one of this table's.
+  [[nodiscard]] FlowData data(const Entry& entry) const noexcept {
+    const FlowData flow = entry.data();
+    return is_shared_ ? with_seen(flow, where(entry)) : flow;
+  }
   [[nodiscard]] static Key key(const Entry& entry) noexcept { return entry.key(); }
   /// Looks at the next `buckets` buckets (no more than there are); calls `visit(key, data)` for
   /// each flow in them, which answers whether to erase it. The incremental ageing of the worker.
@@ -99,10 +125,18 @@ class FlowTable {
   [[nodiscard]] std::uint32_t flows_max() const noexcept { return flows_max_; }
   /// Flows that there are slots for; flows_max is three quarters of it.
   [[nodiscard]] std::uint32_t slots() const noexcept { return buckets_ * kSlots; }
-  [[nodiscard]] std::size_t memory_bytes() const noexcept { return memory_.bytes(); }
+  /// What was taken; of memory that is somebody else's, what is used.
+  [[nodiscard]] std::size_t memory_bytes() const noexcept {
+    return memory_.bytes() != 0 ? memory_.bytes() : memory_bytes_for(flows_max_);
+  }
 
  private:
-  static constexpr unsigned kSlots = TagGroup::kSlots;
+  using Bucket = FlowBucket<Key>;
+  static constexpr unsigned kSlots = LB_FLOW_SLOTS;
+  /// How far a slot's two ticks may be apart before sweep() brings them together.
+  static constexpr std::int32_t kTicksApartMs = 1 << 30;
+  /// How much later than the `now` of over() the kernel can have seen a flow.
+  static constexpr std::int32_t kSeenAheadMs = 60'000;
   static constexpr int kMoveRetries = 8;
   static constexpr int kRoomToSpare = 3;
   struct Place {
@@ -116,29 +150,26 @@ class FlowTable {
   };
 
   FlowTable() = default;
-  /// Six of a bucket's eight slots at flows_max; at least two buckets.
-  [[nodiscard]] static constexpr std::uint32_t buckets_for(std::uint32_t flows_max) noexcept {
-    const std::uint32_t buckets = (flows_max + 5) / 6;
-    return buckets < 2 ? 2 : buckets;
-  }
-  [[nodiscard]] std::uint32_t first_bucket(std::uint64_t hash) const noexcept {
-    return static_cast<std::uint32_t>(((hash >> 32) * buckets_) >> 32);
-  }
-  [[nodiscard]] static std::uint16_t tag_of(std::uint64_t hash) noexcept {
-    const auto low = static_cast<std::uint16_t>(hash);
-    return low == 0 ? 1 : low;
-  }
+  [[nodiscard]] static Result<FlowTable> sized(std::uint32_t flows_max);
   [[nodiscard]] Entry* find_in(std::uint32_t bucket, std::uint16_t tag,
                                const typename Entry::KeyWords& key) noexcept;
   [[nodiscard]] Place place_of(std::uint64_t hash) const noexcept;
-  [[nodiscard]] std::uint32_t other_bucket(std::uint32_t bucket, std::uint16_t tag) const noexcept;
   [[nodiscard]] Entry& entry(Slot slot) const noexcept {
-    return entries_[std::size_t{slot.bucket} * kSlots + slot.index];
+    return array_[slot.bucket].flows[slot.index];
   }
-  [[nodiscard]] TagGroup shared_tags(std::uint32_t bucket) const noexcept {
-    return {load_acquire(tags_[bucket].low), load_acquire(tags_[bucket].high)};
+  [[nodiscard]] Slot where(const Entry& entry) const noexcept;
+  [[nodiscard]] FlowData with_seen(FlowData flow, Slot slot) const noexcept {
+    if (is_shared_) {
+      flow.last_seen = later_tick(flow.last_seen, array_[slot.bucket].seen_at(slot.index));
+    }
+    return flow;
   }
-  void set_tag(Slot slot, std::uint16_t tag) noexcept;
+  [[nodiscard]] FlowData data_at(Slot slot) const noexcept {
+    return with_seen(entry(slot).data(), slot);
+  }
+  [[nodiscard]] bool copy(Slot slot, typename Entry::KeyWords& key, FlowData& data) const noexcept;
+  [[nodiscard]] bool adopt(Slot slot, TickMs now) noexcept;
+  void join_ticks(Slot slot) noexcept;
   Entry* fill(Slot slot, const Place& place, const Key& key, const FlowData& data) noexcept;
   [[nodiscard]] std::optional<Slot> make_room(const Place& place) noexcept;
   template <class Expired>
@@ -148,9 +179,9 @@ class FlowTable {
       std::uint32_t bucket, std::uint16_t tag, const typename Entry::KeyWords& key) const noexcept;
 
   // Hot:
-  TagGroup* tags_ = nullptr;
-  Entry* entries_ = nullptr;
+  Bucket* array_ = nullptr;
   std::uint32_t buckets_ = 0;
+  bool is_shared_ = false;  // whether the kernel may write `seen`
   std::uint32_t size_ = 0;
   std::uint32_t moves_ =
       0;  // entries moved so far: a reader that missed looks again when it has changed

@@ -13,7 +13,7 @@
 namespace lb {
 
 template <class Key>
-Result<FlowTable<Key>> FlowTable<Key>::create(std::uint32_t flows_max, bool want_huge) {
+Result<FlowTable<Key>> FlowTable<Key>::sized(std::uint32_t flows_max) {
   if (flows_max == 0 || flows_max > kFlowsMaxLimit) {
     return fail(EINVAL, "flows_max " + std::to_string(flows_max) + " is not within 1 and " +
                             std::to_string(kFlowsMaxLimit));
@@ -21,52 +21,109 @@ Result<FlowTable<Key>> FlowTable<Key>::create(std::uint32_t flows_max, bool want
   FlowTable table;
   table.flows_max_ = flows_max;
   table.buckets_ = buckets_for(flows_max);
+  return table;
+}
+
+template <class Key>
+Result<FlowTable<Key>> FlowTable<Key>::create(std::uint32_t flows_max, bool want_huge) {
+  LB_TRY_ASSIGN(FlowTable table, sized(flows_max));
   auto memory = MappedMemory::create(memory_bytes_for(flows_max), want_huge);
   if (!memory) {
     return fail_in("flow table for " + std::to_string(flows_max) + " flows",
                    std::move(memory).error());
   }
   table.memory_ = std::move(*memory);
-  // The mapping is zero: empty tags, sequence 0. Entries go first, they have the wider alignment.
-  std::byte* data = table.memory_.data();
-  const std::size_t entry_bytes = std::size_t{table.buckets_} * kSlots * sizeof(Entry);
-  table.entries_ = reinterpret_cast<Entry*>(data);
-  table.tags_ = reinterpret_cast<TagGroup*>(data + entry_bytes);
+  // The mapping is zero: empty tags, sequence 0.
+  table.array_ = reinterpret_cast<Bucket*>(table.memory_.data());
   return table;
 }
 
 template <class Key>
-std::uint32_t FlowTable<Key>::other_bucket(std::uint32_t bucket, std::uint16_t tag) const noexcept {
-  // bucket + other = sum(tag) modulo the number of buckets: its own inverse for any number of
-  // buckets.
-  const std::uint32_t spread = std::uint32_t{tag} * 0x9e3779b1U;
-  const auto sum = static_cast<std::uint32_t>((std::uint64_t{spread} * buckets_) >> 32);
-  return sum >= bucket ? sum - bucket : sum + buckets_ - bucket;
+Result<FlowTable<Key>> FlowTable<Key>::over(std::span<std::byte> memory, std::uint32_t flows_max,
+                                            TickMs now) {
+  LB_TRY_ASSIGN(FlowTable table, sized(flows_max));
+  if (memory.size() < memory_bytes_for(flows_max)) {
+    return fail(EINVAL, "flow memory of " + std::to_string(memory.size()) +
+                            " bytes: " + std::to_string(flows_max) + " flows take " +
+                            std::to_string(memory_bytes_for(flows_max)));
+  }
+  if (reinterpret_cast<std::uintptr_t>(memory.data()) % alignof(Bucket) != 0) {
+    return fail(EINVAL, "flow memory that is not aligned to cache lines");
+  }
+  table.array_ = reinterpret_cast<Bucket*>(memory.data());
+  table.is_shared_ = true;
+  for (std::uint32_t bucket = 0; bucket < table.buckets_; ++bucket) {
+    for (unsigned index = 0; index < kSlots; ++index) {
+      if (table.adopt({bucket, index}, now)) ++table.size_;
+    }
+  }
+  return table;
+}
+
+/// Mends a slot of taken over memory; whether a flow stands in it then.
+template <class Key>
+bool FlowTable<Key>::adopt(Slot slot, TickMs now) noexcept {
+  Bucket& bucket = array_[slot.bucket];
+  Entry& found = entry(slot);
+  if (found.is_torn()) {  // in a free slot too: a sequence that begins odd would never be even
+    bucket.set_tag(slot.index, 0);
+    found.mend();
+  }
+  if (bucket.group().at(slot.index) == 0) return false;
+  FlowData flow = found.data();
+  const TickMs seen = bucket.seen_at(slot.index);
+  const bool is_late = ms_since(flow.last_seen, now) > kSeenAheadMs;
+  const bool is_seen_late = ms_since(seen, now) > kSeenAheadMs;
+  if (is_late && is_seen_late) {
+    bucket.set_tag(slot.index, 0);
+    return false;
+  }
+  if (is_seen_late) {
+    bucket.replace_seen(slot.index, seen, flow.last_seen);
+  } else if (is_late) {
+    flow.last_seen = seen;
+    found.update(flow);
+  }
+  return true;
 }
 
 template <class Key>
 typename FlowTable<Key>::Place FlowTable<Key>::place_of(std::uint64_t hash) const noexcept {
-  const std::uint32_t first = first_bucket(hash);
-  const std::uint16_t tag = tag_of(hash);
-  return {first, other_bucket(first, tag), tag};
+  const std::uint32_t first = lb_flow_bucket(hash, buckets_);
+  const std::uint16_t tag = lb_flow_tag(hash);
+  return {first, lb_flow_other_bucket(first, tag, buckets_), tag};
+}
+
+template <class Key>
+typename FlowTable<Key>::Slot FlowTable<Key>::where(const Entry& entry) const noexcept {
+  // A bucket is as long as a number of entries, and its head as well.
+  constexpr std::uint32_t kLength = sizeof(Bucket) / sizeof(Entry);
+  constexpr std::uint32_t kHead = offsetof(Bucket, flows) / sizeof(Entry);
+  static_assert(kLength * sizeof(Entry) == sizeof(Bucket) && kHead + kSlots == kLength);
+  static_assert(std::uint64_t{buckets_for(kFlowsMaxLimit)} * kLength <= UINT32_MAX);
+  const auto bytes =
+      reinterpret_cast<const std::byte*>(&entry) - reinterpret_cast<const std::byte*>(array_);
+  const auto at = static_cast<std::uint32_t>(static_cast<std::size_t>(bytes) / sizeof(Entry));
+  LB_DCHECK(at < buckets_ * kLength && at % kLength >= kHead);
+  return {at / kLength, at % kLength - kHead};
 }
 
 template <class Key>
 void FlowTable<Key>::prefetch_entry(std::uint64_t hash) const noexcept {
   keep_prefetch();
-  const std::uint32_t first = first_bucket(hash);
-  const std::uint16_t tag = tag_of(hash);
-  if (const unsigned mask = tags_[first].match(tag); mask != 0) [[likely]] {
+  const std::uint32_t first = lb_flow_bucket(hash, buckets_);
+  const std::uint16_t tag = lb_flow_tag(hash);
+  if (const unsigned mask = array_[first].group().match(tag); mask != 0) [[likely]] {
     __builtin_prefetch(&entry({first, static_cast<unsigned>(std::countr_zero(mask))}), 1);
   } else {
-    __builtin_prefetch(&tags_[other_bucket(first, tag)]);
+    __builtin_prefetch(&array_[lb_flow_other_bucket(first, tag, buckets_)]);
   }
 }
 
 template <class Key>
 typename FlowTable<Key>::Entry* FlowTable<Key>::find_in(
     std::uint32_t bucket, std::uint16_t tag, const typename Entry::KeyWords& key) noexcept {
-  for (unsigned mask = tags_[bucket].match(tag); mask != 0; mask &= mask - 1) {
+  for (unsigned mask = array_[bucket].group().match(tag); mask != 0; mask &= mask - 1) {
     Entry& candidate = entry({bucket, static_cast<unsigned>(std::countr_zero(mask))});
     if (candidate.holds(key)) [[likely]] {
       return &candidate;
@@ -78,27 +135,22 @@ typename FlowTable<Key>::Entry* FlowTable<Key>::find_in(
 template <class Key>
 typename FlowTable<Key>::Entry* FlowTable<Key>::find(const Key& key, std::uint64_t hash) noexcept {
   const auto words = Entry::words_of(key);
-  const std::uint32_t first = first_bucket(hash);
-  const std::uint16_t tag = tag_of(hash);
+  const std::uint32_t first = lb_flow_bucket(hash, buckets_);
+  const std::uint16_t tag = lb_flow_tag(hash);
   if (Entry* found = find_in(first, tag, words)) [[likely]] {
     return found;
   }
-  return find_in(other_bucket(first, tag), tag, words);
-}
-
-template <class Key>
-void FlowTable<Key>::set_tag(Slot slot, std::uint16_t tag) noexcept {
-  std::uint64_t& word = slot.index < 4 ? tags_[slot.bucket].low : tags_[slot.bucket].high;
-  const unsigned shift = 16 * (slot.index % 4);
-  store_release(word, (word & ~(std::uint64_t{0xffff} << shift)) | std::uint64_t{tag} << shift);
+  return find_in(lb_flow_other_bucket(first, tag, buckets_), tag, words);
 }
 
 template <class Key>
 typename FlowTable<Key>::Entry* FlowTable<Key>::fill(Slot slot, const Place& place, const Key& key,
                                                      const FlowData& data) noexcept {
   Entry& target = entry(slot);
+  // First, as a slot whose tag stays the same shows its new flow at once.
+  array_[slot.bucket].set_seen(slot.index, data.last_seen);
   target.write(Entry::words_of(key), data);
-  set_tag(slot, place.tag);
+  array_[slot.bucket].set_tag(slot.index, place.tag);
   return &target;
 }
 
@@ -109,8 +161,8 @@ typename FlowTable<Key>::Inserted FlowTable<Key>::insert(const Key& key, std::ui
                                                          Expired&& expired) noexcept {
   LB_DCHECK(find(key, hash) == nullptr);
   const Place place = place_of(hash);
-  const unsigned first = tags_[place.first].empty();
-  const unsigned second = tags_[place.second].empty();
+  const unsigned first = array_[place.first].group().empty();
+  const unsigned second = array_[place.second].group().empty();
   if ((first | second) != 0) [[likely]] {
     // Into the first bucket while it has room to spare, since find() looks there first; else into
     // the less loaded one, which keeps full buckets rare at three quarters load.
@@ -130,7 +182,7 @@ typename FlowTable<Key>::Inserted FlowTable<Key>::insert(const Key& key, std::ui
       return {target, InsertOutcome::Inserted, {}, false};
     }
   }
-  const FlowData evicted = entry(victim).data();
+  const FlowData evicted = data_at(victim);
   Entry* target = fill(victim, place, key, data);
   return {target, is_expired ? InsertOutcome::EvictedIdle : InsertOutcome::EvictedAlive, evicted,
           true};
@@ -150,7 +202,7 @@ typename FlowTable<Key>::Slot FlowTable<Key>::idlest(const Place& place, TickMs 
   int best_rank = -1;
   for (std::uint32_t bucket : {place.first, place.second}) {
     for (unsigned index = 0; index < kSlots; ++index) {
-      const FlowData flow = entry({bucket, index}).data();
+      const FlowData flow = data_at({bucket, index});
       const int rank = expired(flow) ? kExpired : is_active(flow.state) ? kActive : kHalfOpen;
       const std::int64_t idle = ms_since(now, flow.last_seen);
       if (rank > best_rank || (rank == best_rank && idle > best_idle)) {
@@ -166,21 +218,22 @@ typename FlowTable<Key>::Slot FlowTable<Key>::idlest(const Place& place, TickMs 
 
 /// Moves one of the sixteen to its other bucket when that has a free slot; the slot it left. At
 /// most sixteen tag groups are looked at. The slot still carries the old tag and entry: the caller
-/// overwrites both.
+/// overwrites both. A packet that the kernel forwards right now may leave its tick in the old slot.
 template <class Key>
 std::optional<typename FlowTable<Key>::Slot> FlowTable<Key>::make_room(
     const Place& place) noexcept {
   for (std::uint32_t bucket : {place.first, place.second}) {
     for (unsigned index = 0; index < kSlots; ++index) {
-      const std::uint16_t tag = tags_[bucket].at(index);
-      const std::uint32_t other = other_bucket(bucket, tag);
-      const unsigned free = tags_[other].empty();
+      const std::uint16_t tag = array_[bucket].group().at(index);
+      const std::uint32_t other = lb_flow_other_bucket(bucket, tag, buckets_);
+      const unsigned free = array_[other].group().empty();
       if (free == 0) continue;
       const Slot from{bucket, index};
       const Slot to{other, static_cast<unsigned>(std::countr_zero(free))};
       const Entry& moved = entry(from);
       entry(to).write(Entry::words_of(moved.key()), moved.data());
-      set_tag(to, tag);
+      array_[other].set_seen(to.index, array_[bucket].seen_at(index));
+      array_[other].set_tag(to.index, tag);
       store_release(moves_, moves_ + 1);
       return from;
     }
@@ -190,13 +243,25 @@ std::optional<typename FlowTable<Key>::Slot> FlowTable<Key>::make_room(
 
 template <class Key>
 void FlowTable<Key>::erase(Entry& target) noexcept {
-  const auto index = static_cast<std::size_t>(&target - entries_);
-  LB_DCHECK(index < slots());
-  const Slot slot{static_cast<std::uint32_t>(index / kSlots),
-                  static_cast<unsigned>(index % kSlots)};
-  LB_DCHECK(tags_[slot.bucket].at(slot.index) != 0);
-  set_tag(slot, 0);
+  const Slot slot = where(target);
+  LB_DCHECK(array_[slot.bucket].group().at(slot.index) != 0);
+  array_[slot.bucket].set_tag(slot.index, 0);
   store_release(size_, size_ - 1);
+}
+
+/// Keeps the two ticks of a flow that only one side sees near enough to be compared, however long
+/// it lives.
+template <class Key>
+void FlowTable<Key>::join_ticks(Slot slot) noexcept {
+  FlowData flow = entry(slot).data();
+  const TickMs seen = array_[slot.bucket].seen_at(slot.index);
+  const std::int32_t ahead = ms_since(seen, flow.last_seen);
+  if (ahead > kTicksApartMs) {
+    flow.last_seen = seen;
+    entry(slot).update(flow);
+  } else if (ahead < -kTicksApartMs) {
+    array_[slot.bucket].replace_seen(slot.index, seen, flow.last_seen);
+  }
 }
 
 template <class Key>
@@ -206,13 +271,22 @@ void FlowTable<Key>::sweep(std::uint32_t buckets, Visit&& visit) noexcept {
   for (std::uint32_t done = 0; done < count; ++done) {
     const std::uint32_t bucket = sweep_next_;
     sweep_next_ = bucket + 1 == buckets_ ? 0 : bucket + 1;
-    __builtin_prefetch(&tags_[sweep_next_]);
-    unsigned used = ~tags_[bucket].empty() & ((1U << kSlots) - 1);
+    __builtin_prefetch(&array_[sweep_next_]);
+    unsigned used = ~array_[bucket].group().empty() & ((1U << kSlots) - 1);
     for (; used != 0; used &= used - 1) {
-      Entry& candidate = entry({bucket, static_cast<unsigned>(std::countr_zero(used))});
-      if (visit(candidate.key(), candidate.data())) erase(candidate);
+      const Slot slot{bucket, static_cast<unsigned>(std::countr_zero(used))};
+      join_ticks(slot);
+      if (visit(entry(slot).key(), data_at(slot))) erase(entry(slot));
     }
   }
+}
+
+/// A whole copy; `seen` may be that of the flow which takes the slot at this moment.
+template <class Key>
+bool FlowTable<Key>::copy(Slot slot, typename Entry::KeyWords& key, FlowData& data) const noexcept {
+  if (!entry(slot).copy(key, data)) return false;
+  data = with_seen(data, slot);
+  return true;
 }
 
 template <class Key>
@@ -220,11 +294,11 @@ std::optional<FlowData> FlowTable<Key>::read_bucket(
     std::uint32_t bucket, std::uint16_t tag, const typename Entry::KeyWords& key) const noexcept {
   typename Entry::KeyWords found;
   FlowData flow;
-  for (unsigned mask = shared_tags(bucket).match(tag); mask != 0; mask &= mask - 1) {
+  for (unsigned mask = array_[bucket].shared_group().match(tag); mask != 0; mask &= mask - 1) {
     const Slot slot{bucket, static_cast<unsigned>(std::countr_zero(mask))};
-    if (!entry(slot).copy(found, flow) || found != key) continue;
+    if (!copy(slot, found, flow) || found != key) continue;
     // The slot may have been emptied, and its words stand there until it is filled anew.
-    if (shared_tags(bucket).at(slot.index) == tag) return flow;
+    if (array_[bucket].shared_group().at(slot.index) == tag) return flow;
   }
   return std::nullopt;
 }
@@ -250,11 +324,11 @@ void FlowTable<Key>::read_range(std::uint32_t first, std::uint32_t count, Visit&
   FlowData flow;
   for (std::uint64_t at = first; at < end; ++at) {
     const auto bucket = static_cast<std::uint32_t>(at);
-    const TagGroup tags = shared_tags(bucket);
+    const TagGroup tags = array_[bucket].shared_group();
     for (unsigned index = 0; index < kSlots; ++index) {
       const std::uint16_t tag = tags.at(index);
-      if (tag == 0 || !entry({bucket, index}).copy(key, flow)) continue;
-      if (shared_tags(bucket).at(index) == tag) visit(std::bit_cast<Key>(key), flow);
+      if (tag == 0 || !copy({bucket, index}, key, flow)) continue;
+      if (array_[bucket].shared_group().at(index) == tag) visit(std::bit_cast<Key>(key), flow);
     }
   }
 }

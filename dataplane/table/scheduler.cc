@@ -4,6 +4,8 @@
 // a load is below 2^44, so the products fit in 64 bits.
 #include "dataplane/table/scheduler.h"
 
+#include "dataplane/table/slot_decision.h"
+
 namespace lb {
 namespace {
 
@@ -131,19 +133,6 @@ const RealServer* pick_twos(const PickInput& in, std::span<const RealServer> ser
   return load_two < load_one ? two : one;
 }
 
-/// Without an array: the share of the summed weights that the hash falls into.
-const RealServer* hash_by_weight(const Service& service, std::span<const RealServer> servers,
-                                 std::uint64_t hash) {
-  if (service.wrr.cycle == 0) return nullptr;
-  return at_weight(servers, lb_hash_slot(hash, service.hash_key, service.wrr.cycle), service.wrr);
-}
-
-const RealServer* pick_by_hash(const PickInput& in, std::span<const RealServer> servers,
-                               std::uint64_t hash) {
-  const RealServer* rs = pick_hashed(in.table, in.service, hash);
-  return rs != nullptr ? rs : hash_by_weight(in.service, servers, hash);
-}
-
 }  // namespace
 
 std::uint64_t LoadView::active(std::uint32_t rs_slot) const noexcept {
@@ -180,11 +169,11 @@ const RealServer* pick(const PickInput& in) noexcept {
     case Scheduler::Nq:
       return pick_nq(in, servers);
     case Scheduler::Sh:
-      return pick_by_hash(in, servers, in.client_hash);
+      return pick_hashed(in.table, in.service, in.client_hash);
     case Scheduler::Dh:
-      return pick_by_hash(in, servers, in.vip_hash);
+      return pick_hashed(in.table, in.service, in.vip_hash);
     case Scheduler::Mh:
-      return pick_by_hash(in, servers, in.flow_hash);
+      return pick_hashed(in.table, in.service, in.flow_hash);
     case Scheduler::Fo:
       return heaviest(servers, [](const RealServer&) { return true; });
     case Scheduler::Ovf:
@@ -199,16 +188,13 @@ const RealServer* pick(const PickInput& in) noexcept {
 
 const RealServer* pick_hashed(const ServiceTable& table, const Service& service,
                               std::uint64_t hash) noexcept {
-  if (!service.lookup) return nullptr;
-  const std::vector<std::uint16_t>& slots = service.lookup->slots;
-  const std::span<const RealServer> servers = table.real_servers(service);
-  const auto size = static_cast<std::uint32_t>(slots.size());
-  const RealServer& rs = servers[slots[lb_hash_slot(hash, service.hash_key, size)]];
-  if (is_candidate(rs)) [[likely]] {
-    return &rs;
-  }
-  // The array is older than the health it meets. Only the lost server's flows go elsewhere.
-  return hash_by_weight(service, servers, lb_mix64(hash + 1));
+  if (!service.table) return nullptr;
+  const TableObject& slots = *service.table;
+  const std::uint32_t owner =
+      slots.hot(lb_hash_slot(hash, service.hash_key, slots.head().slots)) & LB_SLOT_OWNER;
+  if (owner == LB_SLOT_NOBODY) return nullptr;
+  const RealServer* rs = table.rs(static_cast<RsId>(slots.member(owner).id));
+  return rs != nullptr && rs->up ? rs : nullptr;
 }
 
 }  // namespace lb

@@ -43,12 +43,14 @@ struct PickInput {
   std::uint64_t& random;  ///< xorshift state of the worker, never 0
 };
 
-/// An RS that is up with weight > 0, else null (the caller turns to the sorry RS). Bounded by the
-/// number of RS.
+/// An RS that is up with weight > 0, else null (the caller turns to the sorry RS). The hashed
+/// schedulers answer with the owner of the slot, which may be the sorry RS. Bounded by the number
+/// of RS.
 [[nodiscard]] const RealServer* pick(const PickInput& in) noexcept;
 
-/// sh, dh, mh: the same pick from the packet and the table alone, whatever the service's scheduler
-/// (used for packets of unknown flows). Null when the service has no lookup array or no candidate.
+/// The owner of the slot that `hash` falls into, whatever the service's scheduler: the same pick
+/// from the packet and the table alone. It is the sorry server when no other takes new flows. Null
+/// when the service has no table, the slot no owner or the owner is not up.
 [[nodiscard]] const RealServer* pick_hashed(const ServiceTable& table, const Service& service,
                                             std::uint64_t hash) noexcept;
 

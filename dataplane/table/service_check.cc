@@ -8,6 +8,8 @@
 #include <set>
 #include <utility>
 
+#include "dataplane/table/slot_plan.h"
+
 namespace lb {
 namespace {
 
@@ -79,17 +81,23 @@ Status check_real_server(const RealServer& rs, std::size_t ports) {
   return {};
 }
 
-Status check_real_servers(const ServiceTableSpec& spec) {
-  std::vector<bool> slots(kRsLimit);
-  for (const RealServer& rs : spec.real_servers) {
+/// Index of a real server by its slot, or kNobody.
+using BySlot = std::vector<std::uint32_t>;
+constexpr std::uint32_t kNobody = ~0U;
+
+Result<BySlot> check_real_servers(const ServiceTableSpec& spec) {
+  BySlot by_slot(kRsLimit, kNobody);
+  for (std::uint32_t i = 0; i < spec.real_servers.size(); ++i) {
+    const RealServer& rs = spec.real_servers[i];
     LB_TRY(check_real_server(rs, spec.ports.size()));
-    if (slots[slot_of(rs.id)]) {
+    std::uint32_t& index = by_slot[slot_of(rs.id)];
+    if (index != kNobody) {
       return fail(EEXIST, fmt::format("real server {}: slot {} is taken by another",
                                       rs.address.to_string(), slot_of(rs.id)));
     }
-    slots[slot_of(rs.id)] = true;
+    index = i;
   }
-  return {};
+  return by_slot;
 }
 
 Status check_address(const ServiceAddr& address) {
@@ -149,20 +157,30 @@ Status check_family(const Service& service, const RealServer& rs) {
   return {};
 }
 
-Status check_lookup(const Service& service) {
-  const std::string name = service.address.to_string();
-  if (!service.lookup) return {};
-  if (service.lookup->slots.empty()) {
-    return fail(EINVAL, fmt::format("service {}: its lookup array is empty", name));
+Status check_table(const Service& service, const ServiceTableSpec& spec, const BySlot& by_slot) {
+  if (!service.table) return {};
+  const TableObject& table = *service.table;
+  if (!table.is_checked()) {
+    if (auto plan = SlotPlan::read(table); !plan) {
+      return fail_in(service.address.to_string(), std::move(plan).error());
+    }
+    table.set_checked();
   }
-  if (service.lookup->rs_needed > service.rs_count) {
-    return fail(EINVAL, fmt::format("service {}: its lookup array names real server {} of {}", name,
-                                    service.lookup->rs_needed - 1, service.rs_count));
+  for (std::uint32_t i = 0; i < table.head().members; ++i) {
+    const auto id = static_cast<RsId>(table.member(i).id);
+    if (id == RsId::None) continue;
+    const std::uint32_t index = by_slot[slot_of(id)];
+    const bool own = index == service.sorry ||
+                     (index >= service.rs_first && index < service.rs_first + service.rs_count);
+    if (index == kNobody || !own || spec.real_servers[index].id != id) {
+      return fail(EINVAL, fmt::format("service {}: member {} of its table is none of its servers",
+                                      service.address.to_string(), i));
+    }
   }
   return {};
 }
 
-Status check_service(const Service& service, const ServiceTableSpec& spec,
+Status check_service(const Service& service, const ServiceTableSpec& spec, const BySlot& by_slot,
                      std::vector<bool>& owned) {
   LB_TRY(check_address(service.address));
   const std::string name = service.address.to_string();
@@ -179,7 +197,7 @@ Status check_service(const Service& service, const ServiceTableSpec& spec,
   if (service.sorry != Service::kNoSorry) {
     LB_TRY(check_family(service, spec.real_servers[service.sorry]));
   }
-  return check_lookup(service);
+  return check_table(service, spec, by_slot);
 }
 
 Status check_overlaps(std::vector<const ServiceAddr*>& ranges) {
@@ -223,9 +241,9 @@ Status check_services_apart(const ServiceTableSpec& spec) {
 
 Status check_spec(const ServiceTableSpec& spec) {
   LB_TRY(check_sizes(spec));
-  LB_TRY(check_real_servers(spec));
+  LB_TRY_ASSIGN(const BySlot by_slot, check_real_servers(spec));
   std::vector<bool> owned(spec.real_servers.size());
-  for (const Service& service : spec.services) LB_TRY(check_service(service, spec, owned));
+  for (const Service& service : spec.services) LB_TRY(check_service(service, spec, by_slot, owned));
   LB_TRY(check_vips(spec));
   return check_services_apart(spec);
 }

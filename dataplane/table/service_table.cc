@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <numeric>
 #include <utility>
@@ -18,19 +19,6 @@ constexpr std::array<std::string_view, 12> kSchedulerNames{"rr", "wrr", "lc", "w
                                                            "sh", "dh",  "mh", "fo",  "ovf", "twos"};
 
 using Kind = ServiceIndex::Kind;
-
-std::uint32_t one_past_highest(const std::vector<std::uint16_t>& slots) {
-  return slots.empty() ? 0 : *std::ranges::max_element(slots) + 1U;
-}
-
-lb_vip_key vip_key(const IpAddr& address, std::uint8_t proto, std::uint16_t port) {
-  lb_vip_key key{};
-  std::copy_n(address.data(), 16, key.addr);
-  key.port_be = Be16::from_host(port).raw();
-  key.proto = proto;
-  key.family = raw(address.family());
-  return key;
-}
 
 /// slot -> index of the element with that slot, or `none`.
 template <class T>
@@ -61,9 +49,6 @@ std::uint32_t pass_later_flag(Proto proto) {
 
 }  // namespace
 
-LookupArray::LookupArray(std::vector<std::uint16_t> built)
-    : slots(std::move(built)), rs_needed(one_past_highest(slots)) {}
-
 std::string_view scheduler_name(Scheduler scheduler) {
   auto index = static_cast<std::size_t>(scheduler);
   return index < kSchedulerNames.size() ? kSchedulerNames[index] : "?";
@@ -91,13 +76,8 @@ Result<std::unique_ptr<ServiceTable>> ServiceTable::build(ServiceTableSpec spec)
   table->service_by_slot_ = by_slot(table->services_, kNone);
   table->plan_weights();
   table->build_index();
-  const std::size_t entries = table->vip_map_entries().size();
-  if (entries > LB_VIP_ENTRIES_MAX) {
-    return fail(E2BIG, fmt::format("{} VIPs and services need {} entries of the VIP map, which has "
-                                   "{}: use port ranges or any-port services",
-                                   table->vips_.size() + table->services_.size(), entries,
-                                   LB_VIP_ENTRIES_MAX));
-  }
+  table->plan_vips();
+  table->build_bloom();
   return table;
 }
 
@@ -123,12 +103,25 @@ void ServiceTable::plan_weights() {
   }
 }
 
+void ServiceTable::add_exact(const ServiceAddr& address, std::uint32_t service) {
+  const std::uint8_t proto = raw(address.proto);
+  if (address.vip.is_v4()) {
+    exact4_.insert(
+        ExactIndex4::key_of(address.vip.as_v4(), proto, Be16::from_host(address.port_first)),
+        service);
+  } else {
+    index_.insert(ServiceIndex::key_of(address.vip, Kind::Exact, proto, address.port_first),
+                  service);
+  }
+}
+
 void ServiceTable::build_index() {
   // A service adds at most its own key and its group's.
   index_ = ServiceIndex(vips_.size() + 2 * services_.size(), flow_key_);
   for (std::uint32_t i = 0; i < vips_.size(); ++i) {
     index_.insert(ServiceIndex::key_of(vips_[i].address, Kind::Vip, 0, 0), i);
   }
+  exact4_ = ExactIndex4(services_.size(), flow_key_);
   std::map<std::pair<IpAddr, std::uint8_t>, std::vector<PortRange>> groups;
   for (std::uint32_t i = 0; i < services_.size(); ++i) {
     const ServiceAddr& address = services_[i].address;
@@ -136,7 +129,7 @@ void ServiceTable::build_index() {
     if (address.is_range()) {
       groups[{address.vip, proto}].push_back({address.port_first, address.port_last, i});
     } else {
-      index_.insert(ServiceIndex::key_of(address.vip, Kind::Exact, proto, address.port_first), i);
+      add_exact(address, i);
     }
   }
   for (auto& [key, ranges] : groups) {
@@ -153,6 +146,15 @@ void ServiceTable::build_index() {
   }
 }
 
+void ServiceTable::build_bloom() {
+  for (const VipPolicy& vip : vips_) {
+    std::uint64_t words[2];
+    std::memcpy(words, vip.address.data(), sizeof words);
+    const std::uint32_t bit = lb_bloom_bit(words[0], words[1]);
+    vip_bloom_[bit / 64] |= std::uint64_t{1} << (bit % 64);
+  }
+}
+
 const Service* ServiceTable::find_range(std::uint32_t group, std::uint16_t port) const noexcept {
   if (group == kNone) return nullptr;
   const PortGroup& ranges = groups_[group];
@@ -162,25 +164,16 @@ const Service* ServiceTable::find_range(std::uint32_t group, std::uint16_t port)
   return nullptr;
 }
 
-const Service* ServiceTable::find(const FlowKey4& key) const noexcept {
-  const std::uint32_t vip = key.vip.raw();
-  const std::uint16_t port = key.vip_port.host();
-  std::uint32_t i = index_.find(ServiceIndex::key_v4(vip, Kind::Exact, key.proto, port));
-  if (i != kNone) [[likely]] {
-    return &services_[i];
-  }
+const Service* ServiceTable::find_in_ranges(const FlowKey4& key) const noexcept {
   if (groups_.empty()) return nullptr;
-  return find_range(index_.find(ServiceIndex::key_v4(vip, Kind::Ports, key.proto, 0)), port);
+  return find_range(index_.find(ServiceIndex::key_v4(key.vip.raw(), Kind::Ports, key.proto, {})),
+                    key.vip_port.host());
 }
 
-const Service* ServiceTable::find(const FlowKey6& key) const noexcept {
-  const std::uint16_t port = key.vip_port.host();
-  std::uint32_t i = index_.find(ServiceIndex::key_v6(key.vip, Kind::Exact, key.proto, port));
-  if (i != kNone) [[likely]] {
-    return &services_[i];
-  }
+const Service* ServiceTable::find_in_ranges(const FlowKey6& key) const noexcept {
   if (groups_.empty()) return nullptr;
-  return find_range(index_.find(ServiceIndex::key_v6(key.vip, Kind::Ports, key.proto, 0)), port);
+  return find_range(index_.find(ServiceIndex::key_v6(key.vip, Kind::Ports, key.proto, {})),
+                    key.vip_port.host());
 }
 
 const VipPolicy* ServiceTable::vip(const IpAddr& address) const noexcept {
@@ -188,46 +181,21 @@ const VipPolicy* ServiceTable::vip(const IpAddr& address) const noexcept {
   return i == kNone ? nullptr : &vips_[i];
 }
 
-/// By VIP: the flags of the protocols that no service of it takes.
-std::vector<std::uint32_t> ServiceTable::pass_later() const {
-  constexpr std::uint32_t kAll =
+void ServiceTable::plan_vips() {
+  constexpr std::uint32_t kAllLater =
       LB_VIP_PASS_LATER_TCP | LB_VIP_PASS_LATER_UDP | LB_VIP_PASS_LATER_SCTP;
-  std::vector<std::uint32_t> flags(vips_.size(), kAll);
+  vip_flags_.clear();
+  for (const VipPolicy& vip : vips_) {
+    std::uint32_t flags = vip.echo_reply ? LB_VIP_ECHO_REPLY : 0;
+    if (vip.pass_unmatched) flags |= LB_VIP_PASS_UNMATCHED | kAllLater;
+    vip_flags_.push_back(flags);
+  }
+  // Later fragments of a protocol that a service of the VIP takes are the worker's.
   for (const Service& service : services_) {
     const std::uint32_t vip =
         index_.find(ServiceIndex::key_of(service.address.vip, Kind::Vip, 0, 0));
-    if (vip != kNone) flags[vip] &= ~pass_later_flag(service.address.proto);
+    if (vip != kNone) vip_flags_[vip] &= ~pass_later_flag(service.address.proto);
   }
-  return flags;
-}
-
-std::vector<ServiceTable::VipMapEntry> ServiceTable::vip_map_entries() const {
-  std::vector<VipMapEntry> entries;
-  const std::vector<std::uint32_t> later = pass_later();
-  for (std::size_t i = 0; i < vips_.size(); ++i) {
-    const VipPolicy& vip = vips_[i];
-    VipMapEntry entry{vip_key(vip.address, 0, 0), {}};
-    if (vip.pass_unmatched) entry.value.flags |= LB_VIP_PASS_UNMATCHED | later[i];
-    if (vip.echo_reply) entry.value.flags |= LB_VIP_ECHO_REPLY;
-    entries.push_back(entry);
-  }
-  for (const Service& service : services_) {
-    const ServiceAddr& address = service.address;
-    if (address.is_range()) continue;
-    entries.push_back({vip_key(address.vip, raw(address.proto), address.port_first), {}});
-  }
-  for (const PortGroup& group : groups_) {
-    auto ranges = std::span(ranges_).subspan(group.first, group.count);
-    const ServiceAddr& address = services_[ranges.back().service].address;
-    // An any-port service takes what its siblings take, too: one range tells the XDP program all.
-    if (ranges.back().is_any_port()) ranges = ranges.last(1);
-    VipMapEntry entry{vip_key(address.vip, raw(address.proto), 0), {}};
-    for (const PortRange& range : ranges) {
-      entry.value.ranges[entry.value.range_count++] = {range.first, range.last};
-    }
-    entries.push_back(entry);
-  }
-  return entries;
 }
 
 std::size_t ServiceTable::memory_bytes() const noexcept {
@@ -235,10 +203,10 @@ std::size_t ServiceTable::memory_bytes() const noexcept {
       sizeof *this + services_.capacity() * sizeof(Service) +
       real_servers_.capacity() * sizeof(RealServer) + vips_.capacity() * sizeof(VipPolicy) +
       ports_.capacity() * sizeof(EgressPort) + groups_.capacity() * sizeof(PortGroup) +
-      ranges_.capacity() * sizeof(PortRange) + index_.memory_bytes() +
+      ranges_.capacity() * sizeof(PortRange) + index_.memory_bytes() + exact4_.memory_bytes() +
       (rs_by_slot_.capacity() + service_by_slot_.capacity()) * sizeof(std::uint32_t);
   for (const Service& service : services_) {
-    if (service.lookup) bytes += service.lookup->slots.capacity() * sizeof(std::uint16_t);
+    if (service.table) bytes += service.table->room().bytes();
   }
   return bytes;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ServiceTable: one immutable generation of everything the packet path decides by: services, real
-// servers, MAC addresses, lookup arrays. Control builds it (TableBuilder), publishes the pointer
+// servers, MAC addresses, tables of slots. Control builds it (TableBuilder), publishes the pointer
 // (Snapshots), workers read it without locks. A slot is an index that control gives to a service or
 // RS for as long as it exists; an id is slot + incarnation, so a stale id in a flow entry never
 // names another RS.
@@ -66,15 +66,6 @@ struct Timeouts {  // in the order of FlowState: timeout_ms() indexes it
   std::uint32_t sctp_ms = 900'000;
 };
 
-/// A lookup array of a hashed scheduler: slot -> index into the service's real servers. Built by
-/// maglev.h; shared by the generations in which it does not change, so it is looked through once.
-struct LookupArray {
-  LookupArray() = default;
-  explicit LookupArray(std::vector<std::uint16_t> built);
-  const std::vector<std::uint16_t> slots;
-  const std::uint32_t rs_needed = 0;  ///< all slots are below this
-};
-
 /// One cycle of a service's weights, in units of their greatest common divisor.
 struct WrrPlan {
   std::uint32_t unit = 1;
@@ -114,11 +105,9 @@ struct Service {
   std::uint32_t rs_count = 0;
   std::uint32_t sorry =
       kNoSorry;  ///< index of the sorry RS into real_servers(), outside of the range above
-  std::uint64_t hash_key = 0;  ///< secret of the hashed schedulers
-  std::shared_ptr<const LookupArray>
-      lookup;  ///< of hashed schedulers with at least one candidate; else null
-  /// Slots, owners and transitions; the members are the real servers and the sorry server. Null:
-  /// nothing is up and never was.
+  std::uint64_t hash_key = 0;  ///< secret of lb_hash_slot()
+  /// Slots, owners and transitions; the members are the real servers and the sorry server. Shared
+  /// by the generations in which it does not change. Null: there is no member.
   std::shared_ptr<const TableObject> table;
   /// Flows a window (LB_RATE_WINDOW_MS) and worker that are remembered at most; 0: no limit.
   std::uint16_t flow_rate = 0;
@@ -166,9 +155,23 @@ class ServiceTable {
     return vip(address) != nullptr;
   }
   [[nodiscard]] const VipPolicy* vip(const IpAddr& address) const noexcept;
+  /// Whether the client of a flow is a VIP, which none may be. Nearly always one look at one bit.
+  [[nodiscard]] bool client_is_vip(const FlowKey4& key) const noexcept {
+    return may_be_vip(key.client.raw(), 0) && is_vip(IpAddr::v4(key.client));
+  }
+  [[nodiscard]] bool client_is_vip(const FlowKey6& key) const noexcept {
+    return may_be_vip(key.client[0], key.client[1]) && is_vip(IpAddr::v6(key.client));
+  }
   /// The service that takes packets with this VIP, VIP port and protocol, or null.
-  [[nodiscard]] const Service* find(const FlowKey4& key) const noexcept;
-  [[nodiscard]] const Service* find(const FlowKey6& key) const noexcept;
+  [[nodiscard]] const Service* find(const FlowKey4& key) const noexcept {
+    const std::uint32_t i = exact4_.find(ExactIndex4::key_of(key.vip, key.proto, key.vip_port));
+    return i != kNone ? &services_[i] : find_in_ranges(key);
+  }
+  [[nodiscard]] const Service* find(const FlowKey6& key) const noexcept {
+    const std::uint32_t i = index_.find(
+        ServiceIndex::key_v6(key.vip, ServiceIndex::Kind::Exact, key.proto, key.vip_port));
+    return i != kNone ? &services_[i] : find_in_ranges(key);
+  }
   /// The RS that `id` names if this generation has it, else null.
   [[nodiscard]] const RealServer* rs(RsId id) const noexcept {
     std::uint32_t slot = slot_of(id);
@@ -196,12 +199,10 @@ class ServiceTable {
   [[nodiscard]] std::span<const EgressPort> ports() const noexcept { return ports_; }
   [[nodiscard]] const lb_hash_key& flow_key() const noexcept { return flow_key_; }
   [[nodiscard]] bool decrement_ttl() const noexcept { return decrement_ttl_; }
-  /// The entries of the XDP program's VIP map for this generation.
-  struct VipMapEntry {
-    lb_vip_key key;
-    lb_vip_value value;
-  };
-  [[nodiscard]] std::vector<VipMapEntry> vip_map_entries() const;
+  /// LB_VIP_* of vips()[index].
+  [[nodiscard]] std::uint32_t vip_flags(std::size_t index) const noexcept {
+    return vip_flags_[index];
+  }
   [[nodiscard]] std::size_t memory_bytes() const noexcept;
 
  private:
@@ -217,14 +218,25 @@ class ServiceTable {
   };
   ServiceTable() = default;
   void build_index();
+  void add_exact(const ServiceAddr& address, std::uint32_t service);
+  void build_bloom();
   void plan_weights();
-  [[nodiscard]] std::vector<std::uint32_t> pass_later() const;
+  void plan_vips();
+  [[nodiscard]] bool may_be_vip(std::uint64_t addr0, std::uint64_t addr1) const noexcept {
+    const std::uint32_t bit = lb_bloom_bit(addr0, addr1);
+    return (vip_bloom_[bit / 64] >> (bit % 64) & 1) != 0;
+  }
+  [[nodiscard]] const Service* find_in_ranges(const FlowKey4& key) const noexcept;
+  [[nodiscard]] const Service* find_in_ranges(const FlowKey6& key) const noexcept;
   [[nodiscard]] const Service* find_range(std::uint32_t group, std::uint16_t port) const noexcept;
 
   ServiceIndex index_;
+  ExactIndex4 exact4_;
+  std::array<std::uint64_t, LB_BLOOM_WORDS> vip_bloom_{};  // bit lb_bloom_bit(address) of each VIP
   std::vector<Service> services_;
   std::vector<RealServer> real_servers_;
   std::vector<VipPolicy> vips_;
+  std::vector<std::uint32_t> vip_flags_;
   std::vector<EgressPort> ports_;
   std::vector<PortGroup> groups_;
   std::vector<PortRange> ranges_;

@@ -46,6 +46,9 @@ class TableObject {
 
   [[nodiscard]] std::uint32_t table_class() const noexcept { return class_; }
   [[nodiscard]] const TableRoom& room() const noexcept { return room_; }
+  /// Control's thread: ServiceTable::build has looked through it; it does not change any more.
+  [[nodiscard]] bool is_checked() const noexcept { return checked_; }
+  void set_checked() const noexcept { checked_ = true; }
 
   // Readers, any thread:
   [[nodiscard]] const lb_table_head& head() const noexcept { return *head_; }
@@ -55,6 +58,11 @@ class TableObject {
   /// REQUIRES: slot < head().slots.
   [[nodiscard]] std::uint16_t hot(std::uint32_t slot) const noexcept { return hot_[slot]; }
   [[nodiscard]] std::uint32_t state(std::uint32_t slot) const noexcept { return states_[slot]; }
+  /// Asks for hot(slot).
+  void prefetch(std::uint32_t slot) const noexcept {
+    asm volatile("");  // g++ 12 drops calls of functions that only prefetch
+    __builtin_prefetch(&hot_[slot]);
+  }
 
   // Who fills it, before anyone reads it:
   [[nodiscard]] lb_table_head& head() noexcept { return *head_; }
@@ -70,6 +78,7 @@ class TableObject {
  private:
   TableRoom room_;
   std::uint32_t class_;
+  mutable bool checked_ = false;
   lb_table_head* head_;
   lb_rs_entry* rs_;
   lb_rs_name* names_;

@@ -12,6 +12,7 @@ LBD_TOML = """\
 socket = "{directory}/lbd.sock"
 state = "{directory}/state.json"
 [dataplane]
+engine = "{engine}"
 cpus = [{cpu}]
 flows_max = {flows_max}
 {ports}
@@ -63,9 +64,10 @@ class Limit(Case):
 class Sluice(Case):
     """Our lbd with one mh service of four real servers."""
 
-    def __init__(self, name, what, two_arm=False, proto="udp", flows_max=1 << 20):
+    def __init__(self, name, what, engine, two_arm=False, proto="udp", flows_max=1 << 20):
         super().__init__(name)
         self.what, self.two_arm, self.proto, self.flows_max = what, two_arm, proto, flows_max
+        self.engine = engine
         self.sink = "sink0" if two_arm else "gen0"
 
     def missing(self, tools):
@@ -77,7 +79,7 @@ class Sluice(Case):
         mac = lab.sink_mac if self.two_arm else lab.gen_mac
         return LBD_TOML.format(
             directory=lab.directory.name, cpu=lab.work_cpu, vip=VIP, proto=self.proto,
-            flows_max=self.flows_max,
+            flows_max=self.flows_max, engine=self.engine,
             ports="\n".join(f'[[port]]\ninterface = "{port}"' for port in ports),
             real_servers="\n".join(f'[[service.real_server]]\naddress = "{server}"\nmac = "{mac}"'
                                    for server in servers))
@@ -148,10 +150,17 @@ NFT_DNAT = ("add table ip bench; "
             f"add rule ip bench pre ip daddr {VIP} udp dport 80 dnat to {TWO_ARM_RS[0]}")
 
 ALL = [
-    Sluice("sluice-afxdp", "lbd, mh service, 4 real servers, one-armed"),
+    Sluice("sluice-hybrid", "lbd, mh service, 4 real servers, in the kernel, one-armed", "hybrid"),
+    Limit("xdp-tx", "MAC swap in the kernel by XDP_TX, one-armed", "xdp-tx"),
+    Sluice("sluice-hybrid-2arm", "the same lbd, in by one port, out by the other", "hybrid",
+           two_arm=True),
+    Limit("xdp-redirect", "MAC swap in the kernel, redirect to the other port", "xdp-redirect",
+          two_arm=True),
+    Sluice("sluice-afxdp", "lbd with engine = afxdp, one-armed", "afxdp"),
     Limit("limit-afxdp", "bare AF_XDP loop that swaps MACs, one-armed", "afxdp",
           options=["--wait", "poll"]),
-    Sluice("sluice-afxdp-2arm", "the same lbd, in by one port, out by the other", two_arm=True),
+    Sluice("sluice-afxdp-2arm", "the same lbd, in by one port, out by the other", "afxdp",
+           two_arm=True),
     Limit("limit-afxdp-2arm", "the bare loop, two-armed", "afxdp", two_arm=True,
           options=["--wait", "poll"]),
     Testpmd("testpmd"),
@@ -160,8 +169,5 @@ ALL = [
     Kernel("ip-forward", "kernel IP forwarding, two-armed",
            [["ip", "route", "add", f"{VIP}/32", "via", TWO_ARM_RS[0], "dev", "dir1"]],
            [["ip", "route", "del", f"{VIP}/32"]]),
-    Limit("xdp-tx", "MAC swap in the kernel by XDP_TX, one-armed", "xdp-tx"),
-    Limit("xdp-redirect", "MAC swap in the kernel, redirect to the other port", "xdp-redirect",
-          two_arm=True),
 ]
 BY_NAME = {case.name: case for case in ALL}

@@ -88,7 +88,7 @@ def rtt(lab, tools, chosen):
     forward = cases.Kernel(
         "ip-forward", "", [["ip", "route", "add", f"{VIP}/32", "via", "203.0.113.1", "dev", "dir2"]],
         [["ip", "route", "del", f"{VIP}/32"]])
-    sluice = RttSluice("sluice-afxdp", "", two_arm=True)
+    sluice = RttSluice("sluice-afxdp", "", "afxdp", two_arm=True)
     reason = sluice.missing(tools)
     if reason:
         print(f"SKIPPED rtt of sluice-afxdp: {reason}", file=sys.stderr)
@@ -118,8 +118,8 @@ def rtt(lab, tools, chosen):
 
 def cps(lab, tools, chosen):
     """SYNs, every one of a flow that was never seen before; what is delivered is accepted flows."""
-    wanted = [cases.Sluice("sluice-afxdp", "", proto="tcp", flows_max=1 << 22),
-              cases.Sluice("sluice-afxdp-2arm", "", two_arm=True, proto="tcp", flows_max=1 << 22),
+    wanted = [cases.Sluice("sluice-afxdp", "", "afxdp", proto="tcp", flows_max=1 << 22),
+              cases.Sluice("sluice-afxdp-2arm", "", "afxdp", two_arm=True, proto="tcp", flows_max=1 << 22),
               cases.BY_NAME["limit-afxdp"]]
     reason = wanted[0].missing(tools)
     if reason:
@@ -171,7 +171,7 @@ def change_servers(lab, tools, load):
 
 def change(lab, tools, chosen):
     """The same paced traffic with and without changes, in turns: packets lost, longest gap."""
-    case = cases.Sluice("sluice-afxdp", "")
+    case = cases.Sluice("sluice-afxdp", "", "afxdp")
     reason = case.missing(tools)
     if reason:
         raise BenchError(reason)

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The whole pipeline over memory: frames are written as a NIC would leave them, then process() is
-// timed. Variants by the table in it: FlowTable ("pipeline"), none and no hash ("no_table"),
-// boost::unordered_flat_map ("flat_map"); IPv4 and IPv6; 1, 10 k and 1 M flows, uniformly random.
-// All in one run, repetitions interleaved. The time of a repetition is the median of its batches,
-// so that a busy machine, which takes the core away for some of them, does not decide it. The
-// ratios that the design promises stand at the end. usage: pipeline_bench [--benchmark_filter=...]
+// timed. Variants of a service that remembers every flow, by the table in it: FlowTable
+// ("pipeline"), none and no hash ("no_table"), boost::unordered_flat_map ("flat_map"); and of a
+// hashed one: no slot in transition ("steady"), every slot open ("open"). IPv4 and IPv6; 1, 10 k
+// and 1 M flows, uniformly random. All in one run, repetitions interleaved. The time of a
+// repetition is the median of its batches, so that a busy machine, which takes the core away for
+// some of them, does not decide it. The ratios that the design promises stand at the end. usage:
+// pipeline_bench [--benchmark_filter=...]
 // [--benchmark_out=FILE --benchmark_out_format=json]
 #include <benchmark/benchmark.h>
 
@@ -16,6 +18,7 @@
 
 #include "tests/bench/pipeline_variants.h"
 #include "tests/support/packet_builder.h"
+#include "tests/support/slot_table.h"
 
 namespace lb::bench {
 namespace {
@@ -28,7 +31,19 @@ constexpr std::size_t kOrder = 1U << 20;  // packets before the sequence of flow
 constexpr std::size_t kBatches = 10'000;  // a repetition
 constexpr std::uint32_t kRsCount = 16;
 
-std::unique_ptr<ServiceTable> make_table() {
+enum class Slots : std::uint8_t { None, Steady, Open };  // None: the service is not hashed
+
+std::shared_ptr<const TableObject> slots_of(const ServiceTableSpec& spec, const Service& service,
+                                            Slots slots) {
+  test::SlotTable table(spec, service, kMaglevSlotsDefault);
+  table.maglev();
+  for (std::uint32_t slot = 0; slots == Slots::Open && slot < table.slots(); ++slot) {
+    table.open(slot, table.owner(slot));
+  }
+  return table.take();
+}
+
+std::unique_ptr<ServiceTable> make_table(Slots slots) {
   ServiceTableSpec spec;
   spec.vips = {{test::ip("192.0.2.10"), false, true}, {test::ip("2001:db8::10"), false, true}};
   spec.ports = {{test::mac("02:00:00:00:0f:00"), 1500, true}};
@@ -38,7 +53,8 @@ std::unique_ptr<ServiceTable> make_table() {
     Service service;
     service.address = *ServiceAddr::parse(v4 ? "192.0.2.10:80/tcp" : "[2001:db8::10]:80/tcp");
     service.id = make_service_id(v4 ? 0 : 1, 1);
-    service.scheduler = Scheduler::Rr;
+    service.scheduler = slots == Slots::None ? Scheduler::Rr : Scheduler::Mh;
+    service.hash_key = 42;
     service.rs_first = slot;
     service.rs_count = kRsCount;
     for (std::uint32_t i = 0; i < kRsCount; ++i, ++slot) {
@@ -50,6 +66,7 @@ std::unique_ptr<ServiceTable> make_table() {
       rs.address = test::ip((v4 ? "10.0.0." : "fd00::") + std::to_string(slot + 1));
       spec.real_servers.push_back(rs);
     }
+    if (slots != Slots::None) service.table = slots_of(spec, service, slots);
     spec.services.push_back(service);
   }
   return std::move(*ServiceTable::build(std::move(spec)));
@@ -109,8 +126,8 @@ typename Tables::template Table<Key> make(std::uint32_t flows) {
 }
 
 template <class Tables>
-void run(benchmark::State& state, bool v4, std::uint32_t flows) {
-  auto table = make_table();
+void run(benchmark::State& state, bool v4, std::uint32_t flows, Slots slots) {
+  auto table = make_table(slots);
   auto counters = std::make_unique<Counters>(2, 2 * kRsCount);
   ResolveRequests resolve(2 * kRsCount);
   PipelineOptions options;
@@ -173,6 +190,7 @@ class Report : public benchmark::ConsoleReporter {
     for (const char* family : {"v4", "v6"}) {
       ratio(family, "10k", "no_table", "at most 2 for v4");
       ratio(family, "1M", "flat_map", "less than 1 for v4");
+      steady_ratio(family);
     }
   }
 
@@ -185,16 +203,24 @@ class Report : public benchmark::ConsoleReporter {
     std::printf("ratio %s %s: pipeline / %s = %.2f (%s)\n", family.c_str(), flows.c_str(), base,
                 ours / other, promise);
   }
+  void steady_ratio(const std::string& family) {
+    double one = median("steady/" + family + "/1");
+    double many = median("steady/" + family + "/1M");
+    if (one == 0 || many == 0) return;
+    std::printf("ratio %s: steady, 1M flows / 1 flow = %.2f (within 20 %%)\n", family.c_str(),
+                many / one);
+  }
   std::map<std::string, std::vector<double>> times_;
 };
 
 template <class Tables>
-void add(const std::string& variant) {
+void add(const std::string& variant, Slots slots = Slots::None) {
   for (bool v4 : {true, false}) {
     for (auto [flows, text] : {std::pair{1U, "1"}, std::pair{10'000U, "10k"}, {1'000'000U, "1M"}}) {
       std::string name = variant + (v4 ? "/v4/" : "/v6/") + text;
       benchmark::RegisterBenchmark(
-          name.c_str(), [v4, flows](benchmark::State& state) { run<Tables>(state, v4, flows); })
+          name.c_str(),
+          [v4, flows, slots](benchmark::State& state) { run<Tables>(state, v4, flows, slots); })
           ->UseManualTime()
           ->Iterations(kBatches)
           ->Repetitions(7);
@@ -210,6 +236,8 @@ int main(int argc, char** argv) {
   add<lb::FlowTables>("pipeline");
   add<NoTables>("no_table");
   add<FlatMaps>("flat_map");
+  add<lb::FlowTables>("steady", Slots::Steady);
+  add<lb::FlowTables>("open", Slots::Open);
   std::string interleave = "--benchmark_enable_random_interleaving=true";
   std::vector<char*> arguments(argv, argv + argc);
   arguments.insert(arguments.begin() + 1, interleave.data());

@@ -26,6 +26,7 @@ class NoTable {
     return {};
   }
   void update(Entry& entry, const FlowData& flow) noexcept { entry.data = flow; }
+  void erase(Entry&) noexcept {}
   static FlowData data(const Entry& entry) noexcept { return entry.data; }
   template <class Visit>
   void sweep(std::uint32_t, Visit&&) noexcept {}
@@ -68,6 +69,7 @@ class FlatMap {
     return {nullptr, InsertOutcome::Inserted, {}, false};
   }
   void update(Entry& entry, const FlowData& flow) noexcept { entry.second = flow; }
+  void erase(Entry& entry) noexcept { map_.erase(entry.first); }
   static FlowData data(const Entry& entry) noexcept { return entry.second; }
   template <class Visit>
   void sweep(std::uint32_t, Visit&&) noexcept {}

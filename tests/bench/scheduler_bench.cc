@@ -10,6 +10,7 @@
 #include "dataplane/base/assert.h"
 #include "dataplane/table/maglev.h"
 #include "dataplane/table/scheduler.h"
+#include "tests/support/slot_tables.h"
 
 namespace lb {
 namespace {
@@ -41,10 +42,6 @@ std::unique_ptr<ServiceTable> table_of(Scheduler scheduler, std::uint32_t server
   service.scheduler = scheduler;
   service.rs_count = servers;
   service.hash_key = 42;
-  if (is_hashed(scheduler)) {
-    service.lookup = std::make_shared<LookupArray>(
-        LookupArray{*build_maglev(backends(servers, true), kMaglevSlotsDefault)});
-  }
   for (std::uint32_t i = 0; i < servers; ++i) {
     RealServer rs;
     rs.id = make_rs_id(i, 1);
@@ -54,6 +51,7 @@ std::unique_ptr<ServiceTable> table_of(Scheduler scheduler, std::uint32_t server
     spec.real_servers.push_back(rs);
   }
   spec.vips.push_back({.address = service.address.vip});
+  service.table = test::table_of(spec, service, kMaglevSlotsDefault);
   spec.services.push_back(service);
   auto table = ServiceTable::build(std::move(spec));
   LB_ASSERT(table.has_value());

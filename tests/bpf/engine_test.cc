@@ -2,8 +2,6 @@
 // Engine on veths of a private network namespace, with a table made by hand: forwarding, links that
 // go down and come back, interfaces that are deleted, errors at start, and nothing left behind by a
 // thousand starts and ends.
-#include "dataplane/io/engine.h"
-
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <dirent.h>
@@ -18,113 +16,10 @@
 #include <fstream>
 #include <set>
 
-#include "tests/support/packet_builder.h"
-#include "tests/support/private_net.h"
+#include "tests/bpf/engine_run.h"
 
 namespace lb {
 namespace {
-
-using test::Bytes;
-using test::eventually;
-using test::PacketBuilder;
-using test::PrivateNet;
-using test::RawEnd;
-
-const MacAddr kRsMac = test::mac("02:00:00:00:00:54");
-const MacAddr kClientMac = test::mac("02:00:00:00:00:01");
-
-DataplaneConfig small_config(std::vector<std::string> interfaces) {
-  DataplaneConfig config;
-  for (auto& name : interfaces) config.ports.push_back({std::move(name)});
-  config.path.flows_max = 4096;
-  config.path.flows_max_v6 = 4096;
-  config.path.fragments_max = 64;
-  config.services_max = 16;
-  config.rs_max = 16;
-  return config;
-}
-
-/// One UDP service on 192.0.2.10:53 with one RS behind `egress`.
-std::unique_ptr<ServiceTable> one_service(const Engine& engine, std::uint32_t egress,
-                                          bool with_service = true) {
-  ServiceTableSpec spec;
-  spec.flow_key = {1, 2};
-  for (const auto& port : engine.ports()) spec.ports.push_back({port.mac, port.mtu, true});
-  if (with_service) {
-    RealServer rs;
-    rs.id = make_rs_id(0, 1);
-    rs.mac = kRsMac;
-    rs.has_mac = rs.up = true;
-    rs.weight = 1;
-    rs.egress = static_cast<PortIndex>(egress);
-    rs.address = test::ip("192.0.2.54");
-    spec.real_servers = {rs};
-    Service service;
-    service.id = make_service_id(0, 1);
-    service.rs_count = 1;
-    service.address = *ServiceAddr::parse("192.0.2.10:53/udp");
-    spec.services = {service};
-    spec.vips = {{.address = test::ip("192.0.2.10")}};
-  }
-  auto table = ServiceTable::build(std::move(spec));
-  EXPECT_TRUE(table) << table.error().message;
-  return std::move(*table);
-}
-
-class EngineRun : public testing::Test {
- protected:
-  void SetUp() override {
-    if (!net_.valid()) GTEST_SKIP() << "no network namespace: needs CAP_SYS_ADMIN";
-    ASSERT_TRUE(PrivateNet::veth("d0", "c0"));
-    ASSERT_TRUE(PrivateNet::veth("d1", "c1"));
-  }
-  void start(const DataplaneConfig& config) {
-    auto started = Engine::start(config);
-    ASSERT_TRUE(started) << started.error().message;
-    engine_ = std::move(*started);
-  }
-  void publish(std::uint32_t egress) {
-    auto published = engine_->publish(one_service(*engine_, egress));
-    ASSERT_TRUE(published) << published.error().message;
-  }
-  /// A client's datagram to the VIP, by way of the director's port 0.
-  Bytes query(std::uint16_t client_port) const {
-    return PacketBuilder("198.51.100.7", "192.0.2.10")
-        .ethernet(engine_->ports()[0].mac, kClientMac)
-        .udp(client_port, 53)
-        .payload(32)
-        .build();
-  }
-  static bool is_for_rs(const Bytes& frame) {
-    return frame.size() >= 34 &&
-           std::equal(kRsMac.bytes.begin(), kRsMac.bytes.end(), frame.begin());
-  }
-  /// Whether a query sent into `in` comes out of `out`, rewritten.
-  bool goes_through(const RawEnd& in, const RawEnd& out, int limit_ms = 3000) {
-    if (!in.send(query(++client_port_))) return false;
-    return out.receive(is_for_rs, limit_ms).has_value();
-  }
-  std::uint64_t total(Counter WorkerCounters::* counter) const {
-    std::uint64_t sum = 0;
-    for (const auto* counters : engine_->counters()) sum += (counters->worker.*counter).get();
-    return sum;
-  }
-  std::uint64_t drops(DropReason reason) const {
-    std::uint64_t sum = 0;
-    for (const auto* counters : engine_->counters()) {
-      sum += counters->worker.drops[static_cast<std::size_t>(reason)].get();
-    }
-    return sum;
-  }
-  static std::string start_error(const DataplaneConfig& config) {
-    auto started = Engine::start(config);
-    return started ? "" : started.error().message;
-  }
-
-  PrivateNet net_;
-  std::uint16_t client_port_ = 1000;
-  std::unique_ptr<Engine> engine_;
-};
 
 TEST_F(EngineRun, ForwardsOutOfThePortItCameInBy) {
   ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
@@ -134,7 +29,7 @@ TEST_F(EngineRun, ForwardsOutOfThePortItCameInBy) {
   EXPECT_EQ(total(&WorkerCounters::tx_packets), 100U);
   EXPECT_EQ(total(&WorkerCounters::frames_refused), 0U);
   auto ports = engine_->ports();
-  EXPECT_EQ(ports[0].xdp_redirected, 100U);
+  EXPECT_EQ(ports[0].xdp_handed, 100U);
   EXPECT_EQ(ports[0].xdp_mode, "native");
   EXPECT_EQ(ports[0].copy_mode, "copy");
   EXPECT_FALSE(ports[0].copy_mode_reason.empty());
@@ -301,6 +196,7 @@ TEST_F(EngineRun, CopiesOnEveryQueueWhereZeroCopyIsRefused) {
   ASSERT_TRUE(PrivateNet::veth("q0", "p0", 2));
   auto config = small_config({"q0"});
   config.zero_copy = ZeroCopy::Auto;
+  config.engine = EngineMode::Afxdp;
   ASSERT_NO_FATAL_FAILURE(start(config));
   EXPECT_EQ(engine_->ports()[0].copy_mode, "copy");
   EXPECT_EQ(engine_->ports()[0].copy_mode_reason, "queue 0 of q0 has no zero-copy AF_XDP");
@@ -371,7 +267,7 @@ TEST_F(EngineRun, FlowsAreVisibleWhileTheyLive) {
 
 TEST_F(EngineRun, TellsItsBpfObjectsOnce) {
   ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
-  int vip_maps = 0;
+  int indexes = 0;
   int programs = 0;
   int links = 0;
   for (const auto& object : engine_->bpf()) {
@@ -381,10 +277,10 @@ TEST_F(EngineRun, TellsItsBpfObjectsOnce) {
       EXPECT_EQ(object.type, "xdp native");
       EXPECT_FALSE(object.pinned);
     }
-    vip_maps += object.name == "vips" ? 1 : 0;
+    indexes += object.name == "vip_index" ? 1 : 0;
     programs += object.kind == "program" ? 1 : 0;
   }
-  EXPECT_EQ(vip_maps, 1);
+  EXPECT_EQ(indexes, 1);
   EXPECT_EQ(programs, 2);
   EXPECT_EQ(links, 2);
 }
@@ -415,7 +311,9 @@ TEST_F(EngineRun, SecondEngineOnTheInterfaceIsRefused) {
 class ForeignXdp {
  public:
   explicit ForeignXdp(const char* interface)
-      : ifindex_(static_cast<int>(if_nametoindex(interface))), program_(XdpProgram::load(nullptr)) {
+      : ifindex_(static_cast<int>(if_nametoindex(interface))),
+        shared_(FastPath::create({.services_max = 16, .rs_max = 64})),
+        program_(load()) {
     if (!program_) return;
     attached_ = bpf_xdp_attach(ifindex_, *program_->object().program_fd("lb_xdp"),
                                XDP_FLAGS_SKB_MODE, nullptr) == 0;
@@ -429,7 +327,12 @@ class ForeignXdp {
     auto now = query_xdp(ifindex_);
     return now && *now && (*now)->generic && !(*now)->by_link ? (*now)->id : 0;
   }
+  [[nodiscard]] Result<XdpProgram> load() const {
+    if (!shared_) return std::unexpected(shared_.error());
+    return XdpProgram::load(**shared_);
+  }
   int ifindex_;
+  Result<std::unique_ptr<FastPath>> shared_;
   Result<XdpProgram> program_;
   bool attached_ = false;
   std::uint32_t id_ = 0;

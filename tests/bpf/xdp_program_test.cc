@@ -72,13 +72,13 @@ TEST_F(XdpProgramRun, HandsFragmentsOver) {
 }
 
 TEST_F(XdpProgramRun, LaterFragmentsFollowTheirFirstOneToTheKernel) {
-  put(kPassVip, 0, 0, LB_VIP_PASS_UNMATCHED | LB_VIP_PASS_LATER_TCP | LB_VIP_PASS_LATER_UDP);
   EXPECT_EQ(run(v4(kPassVip).udp(1234, 53).payload(64).fragment(0, true)), "pass");
   EXPECT_EQ(run(v4(kPassVip).udp(1234, 53).payload(64).fragment(1480, false)), "pass");
   EXPECT_EQ(run(v4(kPassVip).tcp(1234, 53, kSyn).payload(64).fragment(1480, true)), "pass");
   EXPECT_EQ(run(v4(kPassVip).protocol(132, Bytes(64)).fragment(1480, false)), "af_xdp")
       << "a service takes SCTP";
-  put(kVip6, 0, 0, LB_VIP_PASS_UNMATCHED | LB_VIP_PASS_LATER_SCTP);
+  world_->vip_at(kVip6).pass_unmatched = true;
+  install();
   EXPECT_EQ(run(v6().fragment(1232, false).protocol(132, Bytes(64))), "pass");
   EXPECT_EQ(run(v6().fragment(1232, false).udp(1234, 54).payload(64)), "af_xdp");
   EXPECT_EQ(run(v6().fragment(1232, false).ext(60).protocol(132, Bytes(64))), "af_xdp")
@@ -140,17 +140,20 @@ TEST_F(XdpProgramRun, PanicPassesEverything) {
 }
 
 TEST_F(XdpProgramRun, ForgetsADeletedVip) {
-  ASSERT_TRUE(program_->delete_vip(vip_key(kVip, 6, 80)));
+  world_->remove_services_of(kVip);
+  install();
   EXPECT_EQ(run(v4().tcp(1234, 80, kSyn)), "vip_unmatched");
-  ASSERT_TRUE(program_->delete_vip(vip_key(kVip, 0, 0)));
+  std::erase_if(world_->spec().vips,
+                [](const VipPolicy& vip) { return vip.address == test::ip(kVip); });
+  install();
   EXPECT_EQ(run(v4().tcp(1234, 80, kSyn)), "pass");
-  ASSERT_TRUE(program_->delete_vip(vip_key(kVip, 0, 0))) << "twice is no error";
 }
 
-TEST_F(XdpProgramRun, SharesVipsAmongPorts) {
-  auto second = XdpProgram::load(&*program_);
+TEST_F(XdpProgramRun, SharesServicesAmongPorts) {
+  auto second = XdpProgram::load(*shared_);
   ASSERT_TRUE(second) << second.error().message;
-  ASSERT_TRUE(second->delete_vip(vip_key(kVip, 6, 80)));
+  world_->remove_services_of(kVip);
+  install();
   EXPECT_EQ(run(v4().tcp(1234, 80, kSyn)), "vip_unmatched");
   EXPECT_EQ(second->counters().drops[static_cast<std::size_t>(DropReason::VipUnmatched)], 0U);
 }

@@ -36,13 +36,19 @@ class XskStatistics : public testing::Test {
     auto socket = XskSocket::open(options, *umem_, *pool_);
     ASSERT_TRUE(socket) << socket.error().message;
     socket_ = std::move(*socket);
-    auto program = XdpProgram::load(nullptr);
+    auto shared = FastPath::create({.services_max = 16, .rs_max = 64});
+    ASSERT_TRUE(shared) << shared.error().message;
+    shared_ = std::move(*shared);
+    auto program = XdpProgram::load(*shared_);
     ASSERT_TRUE(program) << program.error().message;
     program_.emplace(std::move(*program));
+    ASSERT_TRUE(program_->set_forwarding({.engine = LB_ENGINE_AFXDP}));
     ASSERT_TRUE(program_->set_socket(0, socket_->fd()));
-    lb_vip_value any{};
-    ASSERT_TRUE(program_->put_vip(vip_key(kVip, 0, 0), any));
-    ASSERT_TRUE(program_->put_vip(vip_key(kVip, 17, 53), any));
+    *shared_->beat(0) = tick_ms_now();
+    FastWorld world(*shared_);
+    world.vip(kVip);
+    world.service("192.0.2.10:53/udp", Scheduler::Mh);
+    ASSERT_TRUE(shared_->install(*world.build()));
     auto ifindex = static_cast<int>(if_nametoindex("d0"));
     auto attached = program_->attach(ifindex, "d0", XdpMode::Auto, false);
     ASSERT_TRUE(attached) << attached.error().message;
@@ -62,6 +68,7 @@ class XskStatistics : public testing::Test {
   std::optional<Umem> umem_;
   std::optional<FramePool> pool_;
   std::unique_ptr<XskSocket> socket_;
+  std::unique_ptr<FastPath> shared_;
   std::optional<XdpProgram> program_;
 };
 

@@ -71,7 +71,7 @@ def include_rules(path, text):
         if quoted and layer and other and other not in MAY_INCLUDE[layer]:
             yield line_of(text, match.start()), f"{layer} may not include {header} ({other})"
         for pattern, allowed, name in WRAPPED:
-            if re.match(pattern, header) and not path.endswith(".bpf.c") and not re.match(allowed, path):
+            if re.match(pattern, header) and not path.endswith((".bpf.c", ".bpf.h")) and not re.match(allowed, path):
                 yield line_of(text, match.start()), f"{name} ({header}) does not belong in this file"
 
 

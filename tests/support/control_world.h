@@ -17,11 +17,12 @@ struct ControlWorld {
   /// `text` is the config; eth0 is on 192.168.1.0/24 and 2001:db8:1::/64, eth1 on 10.0.0.0/24.
   explicit ControlWorld(const std::string& text = kTwoPorts,
                         std::string path = "/nonexistent/lbd.toml", State state = {})
-      : controller(
-            *Config::parse(text, "test.toml"), std::move(path), std::move(state),
-            {.dataplane = dataplane, .networks = networks, .resolver = resolver, .now_ms = [this] {
-               return now_ms;
-             }}) {}
+      : controller(*Config::parse(text, "test.toml"), std::move(path), std::move(state),
+                   {.dataplane = dataplane,
+                    .networks = networks,
+                    .resolver = resolver,
+                    .now_ms = [this] { return now_ms; },
+                    .now_s = [this] { return now_s; }}) {}
 
   static constexpr const char* kTwoPorts =
       "[[port]]\ninterface = \"eth0\"\n[[port]]\ninterface = \"eth1\"\n";
@@ -64,6 +65,7 @@ struct ControlWorld {
   }
 
   std::uint64_t now_ms = 1'000'000;
+  std::uint32_t now_s = 5'000;  ///< of the boot clock
   FakeDataplane dataplane{{"eth0", "eth1"}};
   Networks networks = two_networks();
   std::vector<NeighbourTarget> probes, asked;

@@ -30,6 +30,7 @@ class FakeDataplane : public Dataplane {
       port.driver = "fake";
       port.xdp_mode = "native";
       port.copy_mode = "copy";
+      port.engine = "hybrid";
       port.queues = port.queues_now = workers;
       port_infos.push_back(std::move(port));
     }
@@ -45,11 +46,14 @@ class FakeDataplane : public Dataplane {
     }
   }
 
+  TableMemory& table_memory() override { return memory; }
+  void refresh_counters() override {}
   Result<Generation> publish(std::unique_ptr<ServiceTable> next) override {
     if (refuse_next && !refuses_late) return refused();
     generation = static_cast<Generation>(raw(generation) + 1);
     next->generation = generation;
     table = std::move(next);
+    if (workers_adopt) adopt();
     if (on_publish) on_publish();
     if (throws > 0) {
       --throws;
@@ -79,6 +83,7 @@ class FakeDataplane : public Dataplane {
     return all;
   }
   void visit_flows(const std::function<bool(const FlowInfo&)>& visit) const override {
+    ++visited;
     for (const FlowInfo& flow : flow_infos) {
       if (!visit(flow)) return;
     }
@@ -87,7 +92,14 @@ class FakeDataplane : public Dataplane {
     return std::exchange(resolve_requests, {});
   }
 
+  /// Every worker has the last table.
+  void adopt() {
+    for (WorkerInfo& worker : worker_infos) worker.generation = generation;
+  }
+
+  HeapTableMemory memory;
   std::unique_ptr<ServiceTable> table;  ///< the last one published
+  bool workers_adopt = true;            ///< at once
   Generation generation = Generation::None;
   bool panic_on = false;
   std::optional<Error> refuse_next;  ///< what the next publish() answers
@@ -102,6 +114,7 @@ class FakeDataplane : public Dataplane {
   std::vector<BpfObjectInfo> bpf_infos;
   std::vector<std::unique_ptr<Counters>> worker_counters;
   std::vector<FlowInfo> flow_infos;
+  mutable int visited = 0;  ///< walks over them
   std::vector<std::uint32_t> resolve_requests;
 
  private:

@@ -10,6 +10,7 @@
 #include <deque>
 #include <functional>
 #include <random>
+#include <span>
 #include <vector>
 
 #include "dataplane/base/assert.h"
@@ -60,8 +61,13 @@ class FakeKernel {
   /// kSentAtOnce.
   void set_slow(std::uint32_t port, std::uint32_t frames) { ports_[port].a_kick = frames; }
 
-  /// A packet comes in. False when there is no frame for it or no room in RX.
-  bool arrive(std::uint32_t port, const void* data, std::uint32_t bytes) {
+  /// Where frames begin in their chunks.
+  std::uint32_t headroom = kHeadroom;
+
+  /// A packet comes in, with metadata right before it or without. False when there is no frame for
+  /// it or no room in RX. REQUIRES: the metadata fits into the headroom.
+  bool arrive(std::uint32_t port, const void* data, std::uint32_t bytes,
+              std::span<const std::byte> meta = {}) {
     Port& p = ports_[port];
     if (p.link != LinkState::Up) return false;
     if (p.fill.empty() || hit(faults.fill_withheld)) {
@@ -77,9 +83,12 @@ class FakeKernel {
       p.rx.push_back({any_address(), bytes});
       return true;
     }
-    std::uint64_t address = (p.fill.front() & ~std::uint64_t{frame_bytes_ - 1}) + kHeadroom;
+    std::uint64_t address = (p.fill.front() & ~std::uint64_t{frame_bytes_ - 1}) + headroom;
     p.fill.pop_front();
     std::memcpy(memory_.data() + address, data, bytes);
+    if (!meta.empty()) {
+      std::memcpy(memory_.data() + address - meta.size(), meta.data(), meta.size());
+    }
     p.rx.push_back({address, bytes});
     ++received;
     return true;

@@ -6,6 +6,8 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -13,6 +15,7 @@
 
 #include "dataplane/pipeline.h"
 #include "tests/support/frame.h"
+#include "tests/support/slot_table.h"
 
 namespace lb::test {
 
@@ -62,16 +65,51 @@ class SpecBuilder {
     return *this;
   }
   ServiceTableSpec& spec() { return spec_; }
+  /// What is done to the table of service `index` whenever it is built, after its owners have been
+  /// chosen by Maglev. Only services with a table: the hashed ones, and those of with_table().
+  SpecBuilder& slots(std::size_t index, std::function<void(SlotTable&)> change) {
+    slots_[index] = std::move(change);
+    return *this;
+  }
+  /// All slots of service `index`: the owner and, if not kClosed, the old server of open ones, by
+  /// their places in the service.
+  static constexpr std::uint32_t kClosed = 0xffffffff;
+  SpecBuilder& all_slots(std::size_t index, std::uint32_t owner, std::uint32_t old = kClosed) {
+    return slots(index, [owner, old](SlotTable& table) {
+      for (std::uint32_t slot = 0; slot < table.slots(); ++slot) {
+        table.set_owner(slot, owner);
+        if (old != kClosed) table.open(slot, old);
+      }
+    });
+  }
+  /// As all_slots(), closed, with exceptions.
+  SpecBuilder& all_except(std::size_t index, std::uint32_t owner) {
+    return slots(index, [owner](SlotTable& table) {
+      for (std::uint32_t slot = 0; slot < table.slots(); ++slot) {
+        table.set_owner(slot, owner).except(slot);
+      }
+    });
+  }
+  /// A hashed service without a table.
+  SpecBuilder& without_table(std::size_t index) { return slots(index, nullptr); }
+  /// A service whose scheduler is not a hash has a table, too.
+  SpecBuilder& with_table(std::size_t index) {
+    if (!slots_.contains(index)) slots_[index] = [](SlotTable&) {};
+    return *this;
+  }
   [[nodiscard]] std::unique_ptr<ServiceTable> build() const;
 
  private:
   ServiceTableSpec spec_;
+  std::map<std::size_t, std::function<void(SlotTable&)>> slots_;
 };
 
 /// Workers that are each other's peers, one table, one clock.
 class World {
  public:
-  explicit World(std::size_t workers = 1, PipelineOptions options = small());
+  /// `memory`: by worker, and for as many workers as it says; then their own.
+  explicit World(std::size_t workers = 1, PipelineOptions options = small(),
+                 const std::vector<FlowMemory>& memory = {});
   [[nodiscard]] static PipelineOptions small() {
     PipelineOptions options;
     options.flows_max = options.flows_max_v6 = 1024;
@@ -109,6 +147,20 @@ class World {
   [[nodiscard]] std::uint64_t inactive(std::uint32_t slot, std::size_t worker = 0) {
     return counters(worker).rs[slot].inactive.get();
   }
+  [[nodiscard]] std::uint64_t half_open(std::size_t worker = 0) {
+    return counters(worker).worker.flows_half_open.get();
+  }
+  /// Entries of both families.
+  [[nodiscard]] std::size_t flows(std::size_t worker = 0) {
+    return pipeline(worker).flows4().size() + pipeline(worker).flows6().size();
+  }
+  /// Time in which every flow is looked at by the ageing at least once.
+  void age(TickMs ms = 20'000, std::size_t worker = 0) {
+    for (TickMs passed = 0; passed < ms; passed += 1'000) {
+      now += 1'000;
+      maintain(worker);
+    }
+  }
   [[nodiscard]] std::vector<std::uint32_t> resolve_requests() { return resolve_.take(); }
   [[nodiscard]] const ServiceTable& table() const { return *table_; }
   /// Whether the counters agree with the entries, for every worker.
@@ -134,16 +186,29 @@ class World {
 // Implementation.
 
 inline std::unique_ptr<ServiceTable> SpecBuilder::build() const {
-  auto table = ServiceTable::build(spec_);
+  ServiceTableSpec spec = spec_;
+  for (std::size_t i = 0; i < spec.services.size(); ++i) {
+    Service& service = spec.services[i];
+    auto change = slots_.find(i);
+    const bool wanted =
+        change != slots_.end() ? change->second != nullptr : is_hashed(service.scheduler);
+    if (!wanted) continue;
+    SlotTable slots(spec, service);
+    slots.maglev();
+    if (change != slots_.end()) change->second(slots);
+    service.table = slots.take();
+  }
+  auto table = ServiceTable::build(std::move(spec));
   EXPECT_TRUE(table) << (table ? "" : table.error().message);
   return std::move(*table);
 }
 
-inline World::World(std::size_t workers, PipelineOptions options) {
+inline World::World(std::size_t workers, PipelineOptions options,
+                    const std::vector<FlowMemory>& memory) {
   for (std::size_t i = 0; i < workers; ++i) {
     counters_.push_back(std::make_unique<Counters>(kServicesMax, kRsMax));
-    auto pipeline =
-        Pipeline::create(static_cast<WorkerIndex>(i), options, *counters_.back(), resolve_);
+    auto pipeline = Pipeline::create(static_cast<WorkerIndex>(i), options, *counters_.back(),
+                                     resolve_, i < memory.size() ? memory[i] : FlowMemory{}, now);
     EXPECT_TRUE(pipeline) << (pipeline ? "" : pipeline.error().message);
     pipelines_.push_back(std::move(*pipeline));
     peers_.pipelines.push_back(pipelines_.back().get());
@@ -216,8 +281,14 @@ inline void World::check_counters() {
   for (std::size_t worker = 0; worker < pipelines_.size(); ++worker) {
     std::array<std::uint64_t, kRsMax> living{};
     std::array<std::uint64_t, kRsMax> others{};
+    std::array<bool, kServicesMax> hashed{};
+    for (const Service& service : table_->services()) {
+      hashed.at(slot_of(service.id)) = is_hashed(service.scheduler);
+    }
+    std::uint64_t half_open_flows = 0;
     auto count = [&](const auto&, const FlowData& flow) {
       ++(is_active(flow.state) ? living : others).at(slot_of(flow.rs));
+      if (flow.state == FlowState::SynRecv && hashed.at(slot_of(flow.service))) ++half_open_flows;
     };
     const Pipeline& path = *pipelines_[worker];
     path.flows4().read_range(0, path.flows4().buckets(), count);
@@ -226,8 +297,9 @@ inline void World::check_counters() {
       ASSERT_EQ(active(slot, worker), living[slot]) << "RS slot " << slot;
       ASSERT_EQ(inactive(slot, worker), others[slot]) << "RS slot " << slot;
     }
+    ASSERT_EQ(half_open(worker), half_open_flows);
     const WorkerCounters& c = counters(worker).worker;
-    ASSERT_EQ(c.flows_new.get() + c.flows_from_peer.get(),
+    ASSERT_EQ(c.flows_new.get() + c.flows_from_peer.get() + c.flows_adopted.get(),
               path.flows4().size() + path.flows6().size() + c.flows_expired.get() +
                   c.flows_evicted_idle.get() + c.flows_evicted_alive.get());
   }

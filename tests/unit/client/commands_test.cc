@@ -34,6 +34,16 @@ TEST(Lbctl, AddVipPostsTheSettingsGivenAndNoOthers) {
   EXPECT_THAT(lbd.seen()[0].head, HasSubstr("Content-Type: application/json"));
 }
 
+TEST(Lbctl, SetVipSaysWhatOfTheFlowsIsRemembered) {
+  FakeLbd lbd;
+  lbd.answer(std::string("PATCH ") + kServicePath, R"({"address":"192.0.2.10:80/tcp"})");
+  auto ran = run_lbctl(lbd.socket(), {"set-vip", "192.0.2.10:80/tcp", "--transition", "1h30m",
+                                      "--affinity", "always", "--flow-rate", "0"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  ASSERT_EQ(lbd.seen().size(), 1U);
+  EXPECT_EQ(lbd.seen()[0].body, R"({"transition_ms":5400000,"affinity":"always","flow_rate":0})");
+}
+
 TEST(Lbctl, ARefusalIsOneLineAndStatusOne) {
   FakeLbd lbd;
   lbd.answer("POST /v1/services", kRefusal, 409);
@@ -112,6 +122,9 @@ TEST(Lbctl, UsageMistakesAreStatusTwoAndSuggest) {
   expect_usage({"set-rs", "a", "b", "--state", "sideways"}, "--state");
   expect_usage({"drain-rs", "a", "b", "--timeout", "5"}, "unit");
   expect_usage({"add-vip", "x", "--timeout", "fin"}, "NAME=DURATION");
+  expect_usage({"add-vip", "x", "--transition", "900"}, "--transition");
+  expect_usage({"add-vip", "x", "--flow-rate", "-5"}, "is negative");
+  expect_usage({"add-vip", "x", "--afinity", "none"}, "did you mean --affinity?");
   expect_usage({"add-vip", "x", "--sorry-vlan", "5"}, "--sorry ADDRESS");
   expect_usage({"stats", "--watch", "0"}, "0.1 to 3600");
 }
@@ -125,6 +138,26 @@ TEST(Lbctl, HelpOfEveryCommandHasAnExample) {
     EXPECT_EQ(ran.code, 0);
     EXPECT_THAT(ran.out, HasSubstr("Example")) << command;
   }
+}
+
+TEST(Lbctl, ShowsSlotsAndHandovers) {
+  FakeLbd lbd;
+  std::string slots = R"({"service":"192.0.2.10:80/tcp","hashed":true,"slots":7,"real_servers":[
+    {"address":"192.0.2.21","slots":7,"percent":1E2}]})";
+  lbd.answer(std::string("GET ") + kServicePath + "/slots", slots);
+  lbd.answer("GET /v1/handovers",
+             R"({"handovers":[{"reason":"new","packets":0},{"reason":"ttl","packets":2}]})");
+  EXPECT_THAT(run_lbctl(lbd.socket(), {"show", "slots", "192.0.2.10:80/tcp"}).out,
+              HasSubstr("192.0.2.21        -      7  100.00%"));
+  EXPECT_EQ(run_lbctl(lbd.socket(), {"show", "slots", "192.0.2.10:80/tcp", "--json"}).out,
+            slots + "\n");
+  auto some = run_lbctl(lbd.socket(), {"show", "handovers"});
+  EXPECT_THAT(some.out, HasSubstr("ttl"));
+  EXPECT_THAT(some.out, ::testing::Not(HasSubstr("new")));
+  EXPECT_THAT(run_lbctl(lbd.socket(), {"show", "handovers", "-a"}).out, HasSubstr("new"));
+  auto missing = run_lbctl(lbd.socket(), {"show", "slots"});
+  EXPECT_EQ(missing.code, 2);
+  EXPECT_THAT(missing.err, HasSubstr("service is required"));
 }
 
 TEST(Lbctl, SaysHowToStartLbdWhenNoneRuns) {

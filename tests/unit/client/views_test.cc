@@ -48,6 +48,34 @@ TEST(Views, RealServersSayWhatIsWrongWithThem) {
   EXPECT_THAT(text, HasSubstr("draining; removed in 1m 1s at the latest"));
 }
 
+constexpr const char* kHashed = R"({"services":[{"address":"192.0.2.10:80/tcp","scheduler":"mh",
+  "stateless":true,"real_servers":[{"address":"192.0.2.21","weight":1,"health":"up","state":"auto",
+   "active":3,"inactive":1,"reason":""}]},
+  {"address":"192.0.2.10:81/tcp","scheduler":"wlc","stateless":false,"real_servers":[
+   {"address":"192.0.2.22","weight":1,"health":"up","state":"auto","active":5,"inactive":0,
+    "reason":""}]}]})";
+
+TEST(Views, FlowsThatAreNotRememberedAreADashAndNotAZero) {
+  auto answer = doc(kHashed);
+  auto vips = vips_view(answer.root(), {});
+  EXPECT_THAT(vips, HasSubstr("192.0.2.10:80/tcp  -     mh           1/1       -         -"));
+  EXPECT_THAT(vips, HasSubstr("192.0.2.10:81/tcp  -     wlc          1/1       5         0"));
+  EXPECT_THAT(vips, HasSubstr("\nACTIVE and INACTIVE are not counted with mh, sh and dh"));
+  auto rs = rs_view(answer.root(), {});
+  EXPECT_THAT(rs, HasSubstr("192.0.2.21        1  up           -         -"));
+  EXPECT_THAT(rs, HasSubstr("192.0.2.22        1  up           5         0"));
+  EXPECT_THAT(rs, HasSubstr("not counted"));
+  auto services = answer.root().items("services");
+  EXPECT_THAT(rs_of_service_view(services.at(0), {}), HasSubstr("not counted"));
+  EXPECT_THAT(rs_of_service_view(services.at(1), {}), Not(HasSubstr("not counted")));
+  auto none = doc(R"({"stateless":true,"real_servers":[]})");
+  EXPECT_THAT(rs_of_service_view(none.root(), {}), Not(HasSubstr("not counted")));
+  EXPECT_THAT(counters_view(answer.root(), {}),
+              HasSubstr("192.0.2.21         -      -          -       -         -      -"));
+  EXPECT_THAT(counters_view(answer.root(), {}), HasSubstr("not counted"));
+  EXPECT_THAT(counters_view(doc(kServices).root(), {}), Not(HasSubstr("not counted")));
+}
+
 TEST(Views, EmptyAnswersAreSentences) {
   auto empty = doc("{}");
   EXPECT_THAT(vips_view(empty.root(), {}), HasSubstr("no services"));
@@ -56,6 +84,8 @@ TEST(Views, EmptyAnswersAreSentences) {
   EXPECT_THAT(drops_view(empty.root(), {}), HasSubstr("no packet was dropped"));
   EXPECT_EQ(bpf_view(empty.root(), {}), "no BPF objects\n");
   EXPECT_THAT(neighbours_view(empty.root(), {}), HasSubstr("no neighbours"));
+  EXPECT_THAT(handovers_view(empty.root(), {}), HasSubstr("nothing was handed to the workers"));
+  EXPECT_THAT(slots_view(empty.root(), {}), HasSubstr("no slots"));
   EXPECT_EQ(counters_view(empty.root(), {}), "no services\n");
 }
 
@@ -63,11 +93,12 @@ TEST(Views, AnswersOfTheWrongShapeDoNotCrash) {
   for (const char* text :
        {"[]", "null", "3", R"({"services":{}})", R"({"services":[3,null,"x"]})",
         R"({"services":[{"real_servers":[[]],"health":4,"address":{}}]})",
-        R"({"workers":[{"sockets":[1]}],"ports":[null],"drops":[{"total":-4}]})"}) {
+        R"({"workers":[{"sockets":[1]}],"ports":[null],"drops":[{"total":-4}]})",
+        R"({"real_servers":[7,{"percent":"x"}],"open_slots":3,"handovers":[{"packets":{}},1]})"}) {
     auto answer = doc(text);
-    for (auto view :
-         {vips_view, rs_view, rs_of_service_view, flows_view, ports_view, workers_view,
-          neighbours_view, drops_view, drops_all_view, bpf_view, memory_view, version_view}) {
+    for (auto view : {vips_view, rs_view, rs_of_service_view, flows_view, ports_view, workers_view,
+                      neighbours_view, drops_view, drops_all_view, handovers_view,
+                      handovers_all_view, slots_view, bpf_view, memory_view, version_view}) {
       EXPECT_FALSE(view(answer.root(), {}).empty());
     }
     EXPECT_FALSE(counters_view(answer.root(), {}).empty());
@@ -110,6 +141,63 @@ TEST(Views, PortsGiveTheReasonsBelow) {
   auto text = ports_view(answer.root(), {});
   EXPECT_THAT(text, HasSubstr("DOWN"));
   EXPECT_THAT(text, HasSubstr("eth0: the driver has no native XDP\n"));
+}
+
+TEST(Views, PortsTellWhatXdpForwardsAndWhyItDoesNot) {
+  auto answer = doc(R"({"ports":[{"interface":"eth0","up":true,"engine":"hybrid","sent":700,
+    "forwarded":80,"handed":9,"alone":2,"passed":1,"dropped":3,"panic_passed":4},
+    {"interface":"eth1","up":true,"engine":"afxdp","engine_reason":"the driver cannot XDP_TX"}]})");
+  auto text = ports_view(answer.root(), {});
+  EXPECT_THAT(text, HasSubstr("hybrid        -       1   700         80       9      2        3"));
+  EXPECT_THAT(text, HasSubstr("eth1: the driver cannot XDP_TX\n"));
+}
+
+TEST(Views, HandoversTellTheReasonsAndTheShareOfXdp) {
+  auto answer = doc(R"({"handovers":[
+    {"reason":"new","help":"a flow begins","packets":30},
+    {"reason":"icmp","help":"an ICMP error","packets":10},
+    {"reason":"ttl","help":"TTL is over","packets":0}],
+    "handed":40,"sent":900,"forwarded":60,"alone":0})");
+  EXPECT_EQ(
+      handovers_view(answer.root(), {}),
+      "REASON  PACKETS   SHARE  WHAT IT MEANS\n"
+      "new          30  75.00%  a flow begins\n"
+      "icmp         10  25.00%  an ICMP error\n"
+      "XDP forwarded 960 of 1000 packets by itself (96.00%): 900 out of the port they came in "
+      "by, 60 out of another\n");
+  EXPECT_THAT(handovers_all_view(answer.root(), {}), HasSubstr("ttl           0   0.00%"));
+  auto alone = doc(R"({"handovers":[],"handed":0,"sent":5,"forwarded":0,"alone":4})");
+  auto text = handovers_view(alone.root(), {});
+  EXPECT_THAT(text, HasSubstr("nothing was handed"));
+  EXPECT_THAT(text, HasSubstr("5 of 5 packets"));
+  EXPECT_THAT(text, HasSubstr("4 of them without the worker that should have decided\n"));
+}
+
+TEST(Views, SlotsShowTheShareAgainstTheWeightAndWhatIsOpen) {
+  auto answer = doc(R"({"service":"192.0.2.10:80/tcp","scheduler":"mh","hashed":true,"slots":1000,
+    "open_slots":120,"exception_slots":3,"unowned_slots":0,"window_s":900,"next_deadline_s":842,
+    "last_deadline_s":899,"real_servers":[
+    {"address":"192.0.2.21","up":true,"draining":false,"sorry":false,"weight":1,"slots":250,
+     "percent":25.0,"percent_wanted":24.98,"gained_slots":120,"leaving_slots":0,
+     "exception_slots":3},
+    {"address":"192.0.2.22","up":true,"draining":true,"weight":0,"slots":0,"percent":0,
+     "percent_wanted":0,"gained_slots":0,"leaving_slots":120,"exception_slots":0},
+    {"address":"192.0.2.99","up":true,"sorry":true,"weight":1,"slots":0,"percent":0}]})");
+  EXPECT_EQ(
+      slots_view(answer.root(), {}),
+      "REAL SERVER  WEIGHT  SLOTS   SHARE  WANTED  GAINED  LEAVING  EXCEPTIONS  NOTE\n"
+      "192.0.2.21        1    250  25.00%  24.98%     120        0           3  -\n"
+      "192.0.2.22        0      0   0.00%   0.00%       0      120           0  takes no new "
+      "flows\n"
+      "192.0.2.99        1      0   0.00%       -       0        0           0  sorry\n"
+      "1000 slots; 120 open (the first closes in 14m 2s, the last in 14m 59s; each after 15m), "
+      "3 with exceptions\n");
+  auto quiet = doc(R"({"scheduler":"wrr","slots":1021,"unowned_slots":1021,"real_servers":[
+    {"address":"192.0.2.21","up":false}]})");
+  auto text = slots_view(quiet.root(), {});
+  EXPECT_THAT(text, HasSubstr("down"));
+  EXPECT_THAT(text, HasSubstr("1021 slots; 0 open, 0 with exceptions, 1021 that nobody owns\n"));
+  EXPECT_THAT(text, HasSubstr("its scheduler is wrr: every flow is remembered"));
 }
 
 TEST(Views, PortsTellOfQueuesWithoutASocket) {
@@ -163,11 +251,33 @@ TEST(Stats, TheSorryServerHasItsOwnLine) {
 
 TEST(Stats, WorkerCountersAreAColumnAWorkerWithoutZeroes) {
   auto answer = doc(R"({"workers":[{"worker":0,"rx_packets":5,"steps":0,"drops":{"bad_flags":2}},
-                                   {"worker":1,"rx_packets":7,"drops":{}}]})");
+                                   {"worker":1,"rx_packets":7,"drops":{},
+                                    "handed":{"new":0,"state":3}}]})");
   EXPECT_EQ(worker_counters_view(answer.root(), {}),
             "COUNTER          WORKER 0  WORKER 1\n"
             "rx_packets              5         7\n"
-            "drops.bad_flags         2         0\n");
+            "drops.bad_flags         2         0\n"
+            "handed.state            0         3\n");
+}
+
+TEST(Stats, WhatShouldNotHappenHasAColumnOnceItDoes) {
+  auto before = doc(R"({"time_ns":1000000000,"services":[{"address":"a","unremembered":0},
+    {"address":"b"}]})");
+  auto after = doc(R"({"time_ns":3000000000,"services":[{"address":"a","packets":1,"unprotected":0,
+    "unremembered":6,"real_servers":[{"address":"r","packets":1}]},{"address":"b","packets":2}]})");
+  EXPECT_EQ(
+      counters_view(after.root(), {}),
+      "SERVICE  REAL SERVER  PACKETS  BYTES  NEW FLOWS  ACTIVE  INACTIVE  DROPS  UNREMEMBERED\n"
+      "a        -                  1      -          -       0         0      -             6\n"
+      "a        r                  1      -          -       -         -      -             -\n"
+      "b        -                  2      -          -       0         0      -             -\n");
+  EXPECT_EQ(rates_view(before.root(), after.root(), {}),
+            "SERVICE  REAL SERVER  PACKETS/S  BYTES/S  NEW FLOWS/S  DROPS/S  UNREMEMBERED/S\n"
+            "a        -                    0        0            0        0               3\n"
+            "a        r                    0        0            0        -               -\n"
+            "b        -                    1        0            0        0               0\n");
+  auto json = doc(rates_json(before.root(), after.root()).to_string());
+  EXPECT_EQ(json.root().items("services").at(0).number("unremembered_per_s"), 3U);
 }
 
 TEST(Stats, CommandFiltersServicesAndWatchesSoManyTimes) {

@@ -214,6 +214,39 @@ TEST_F(ApiRouterTest, TheOtherViewsAnswer) {
   EXPECT_TRUE(neighbours.at(0).at("mac").is_null());
 }
 
+TEST_F(ApiRouterTest, AServiceThatRemembersEveryFlowHasAFewSlots) {
+  add_web();
+  auto slots = good("GET", std::string(kWeb) + "/slots");
+  EXPECT_EQ(slots.at("service").as_string(), "192.168.1.222:80/tcp");
+  EXPECT_EQ(slots.at("slots").to_number<int>(), 1021);
+  EXPECT_EQ(slots.at("window_s").to_number<int>(), 902) << "15 minutes, and what is cut off";
+  EXPECT_TRUE(slots.at("next_deadline_s").is_null());
+  EXPECT_FALSE(slots.at("real_servers").as_array().empty());
+  bad(404, "no_such_service", "GET", "/v1/services/192.168.1.222%3A81%2Ftcp/slots");
+  bad(400, "bad_request", "GET", "/v1/services/x/slots");
+  bad(405, "method_not_allowed", "POST", std::string(kWeb) + "/slots");
+}
+
+TEST_F(ApiRouterTest, HandoversAreTheSumOfThePorts) {
+  auto ttl = static_cast<std::size_t>(HandReason::Ttl);
+  for (PortInfo& port : world.dataplane.port_infos) {
+    port.handed[ttl] = port.xdp_handed = 3;
+    port.xdp_sent = 10;
+    port.xdp_forwarded = 20;
+    port.xdp_alone = 1;
+  }
+  auto answer = good("GET", "/v1/handovers");
+  ASSERT_EQ(answer.at("handovers").as_array().size(), kHandReasons);
+  const auto& row = answer.at("handovers").at(ttl);
+  EXPECT_EQ(row.at("reason").as_string(), "ttl");
+  EXPECT_FALSE(row.at("help").as_string().empty());
+  EXPECT_EQ(row.at("packets").to_number<int>(), 6);
+  EXPECT_EQ(answer.at("handed").to_number<int>(), 6);
+  EXPECT_EQ(answer.at("sent").to_number<int>(), 20);
+  EXPECT_EQ(answer.at("forwarded").to_number<int>(), 40);
+  EXPECT_EQ(answer.at("alone").to_number<int>(), 2);
+}
+
 TEST_F(ApiRouterTest, ANeighbourIsShownResolvedOrManual) {
   add_web();
   world.resolve("192.168.1.54", MacAddr{{2, 0, 0, 0, 0, 0x54}});

@@ -94,8 +94,14 @@ TEST(Config, WriterRoundTripsEveryKey) {
   full->decrement_ttl = false;
   full->dataplane.cpus = {0, 3};
   full->dataplane.path.fragment_timeout_ms = 1500;
+  full->dataplane.engine = EngineMode::Afxdp;
+  full->dataplane.worker_stale_ms = 2500;
+  full->dataplane.path.half_open_max = 1024;
   full->dataplane.xdp_mode = XdpMode::Generic;
   full->dataplane.zero_copy = ZeroCopy::Off;
+  full->services[0].settings.transition_ms = 1'800'000;
+  full->services[0].settings.affinity = Affinity::Always;
+  full->services[0].settings.flow_rate = 0;
   full->services[0].settings.name = "quote \" backslash \\ \xc3\xa9";
   auto again = Config::parse(to_toml(*full), "again.toml");
   ASSERT_TRUE(again) << again.error().message << to_toml(*full);
@@ -126,6 +132,28 @@ TEST(Config, CollectsAllErrorsInTheOrderOfTheText) {
               HasSubstr("dataplane.batch: 0 is out of range (write an integer from 1 to 256)"));
   EXPECT_THAT(error, HasSubstr("dataplane.flows_max: a string stands here, an integer from 1024"));
   EXPECT_THAT(error, HasSubstr("\"wr\" is not known; did you mean \"rr\"?"));
+}
+
+TEST(Config, TheEngineDecidesWhetherZeroCopyCanBeForced) {
+  auto with = [](const std::string& keys) {
+    return Config::parse("[dataplane]\n" + keys + kPort, "lbd.toml");
+  };
+  EXPECT_EQ(with("").value().dataplane.engine, EngineMode::Hybrid);
+  EXPECT_FALSE(with("zero_copy = \"on\"\n"));
+  EXPECT_FALSE(with("engine = \"hybrid\"\nzero_copy = \"on\"\n"));
+  EXPECT_TRUE(with("engine = \"hybrid\"\nzero_copy = \"off\"\n"));
+  auto forced = with("engine = \"afxdp\"\nzero_copy = \"on\"\n");
+  ASSERT_TRUE(forced) << forced.error().message;
+  EXPECT_EQ(forced->dataplane.zero_copy, ZeroCopy::On);
+  EXPECT_TRUE(with("zero_copy = \"on\"\nengine = \"afxdp\"\n")) << "in any order";
+}
+
+TEST(Config, HybridKeysTakeTheirLimits) {
+  for (const char* keys : {"worker_stale = \"100ms\"\n", "worker_stale = \"1m\"\n",
+                           "half_open_max = 1024\n", "half_open_max = 16777216\n"}) {
+    auto config = Config::parse(std::string("[dataplane]\n") + keys + kPort, "lbd.toml");
+    EXPECT_TRUE(config) << config.error().message;
+  }
 }
 
 TEST(Config, FragmentsHeldAreAtMostWhatAWorkerHolds) {
@@ -199,11 +227,49 @@ TEST(Config, RefusesBadServices) {
   }
 }
 
+TEST(Config, RefusesBadFlowMemoryOfAService) {
+  const std::string service = "[[service]]\naddress = \"192.0.2.10:80/tcp\"\n";
+  const std::pair<std::string, const char*> cases[] = {
+      {service + "transition = \"14m\"\n",
+       "lbd.toml:5:14: service.transition: 14m is shorter than timeouts.established, 15m"},
+      {service + "transition = \"15m\"\n[service.timeouts]\nestablished = \"1h\"\n",
+       "service.transition: 15m is shorter than timeouts.established, 1h"},
+      {"[[service]]\naddress = \"192.0.2.10:53/udp\"\ntransition = \"4m\"\n",
+       "4m is shorter than timeouts.udp, 5m"},
+      {"[[service]]\naddress = \"192.0.2.10:9/sctp\"\ntransition = \"5m\"\n",
+       "5m is shorter than timeouts.sctp, 15m"},
+      {service + "transition = \"999ms\"\n",
+       "service.transition: 999ms is too short (write 1s to 168h, or 0: lbd chooses)"},
+      {service + "transition = \"169h\"\n", "\"169h\" is out of range"},
+      {service + "transition = 900\n", "a duration in quotes"},
+      {service + "transitions = \"15m\"\n", "did you mean \"transition\"?"},
+      {service + "affinity = \"allways\"\n", "did you mean \"always\"?"},
+      {service + "affinity = 1\n", "one of \"transition\", \"always\", \"none\""},
+      {service + "flow_rate = 10000001\n", "service.flow_rate: 10000001 is out of range"},
+      {service + "flow_rate = -1\n", "service.flow_rate: -1 is out of range"},
+      {service + "flow_rate = \"1k\"\n", "a string stands here, an integer from 0 to 10000000"},
+  };
+  for (const auto& [text, message] : cases) {
+    EXPECT_THAT(error_of(kPort + text), HasSubstr(message)) << text;
+  }
+}
+
 TEST(Config, RefusesBadDaemonKeys) {
   const std::pair<const char*, const char*> cases[] = {
       {"[control]\nsocket = \"lbd.sock\"\n",
        "control.socket: \"lbd.sock\" is not an absolute path"},
       {"[control]\nsocket = 1\n", "control.socket: an integer stands here, a string belongs here"},
+      {"[dataplane]\nengine = \"hybird\"\n", "did you mean \"hybrid\"?"},
+      {"[dataplane]\nengine = true\n", "a boolean stands here, one of \"hybrid\", \"afxdp\""},
+      {"[dataplane]\nhalf_open_max = 1023\n", "dataplane.half_open_max: 1023 is out of range"},
+      {"[dataplane]\nhalf_open_max = 16777217\n", "(write an integer from 1024 to 16777216)"},
+      {"[dataplane]\nworker_stale = \"99ms\"\n",
+       "dataplane.worker_stale: \"99ms\" is out of range (write 100ms to 1m)"},
+      {"[dataplane]\nworker_stale = \"61s\"\n", "\"61s\" is out of range"},
+      {"[dataplane]\nworker_stale = 1000\n", "a duration in quotes"},
+      {"[dataplane]\nworker_stall = \"1s\"\n", "did you mean \"worker_stale\"?"},
+      {"[dataplane]\nzero_copy = \"on\"\n",
+       "lbd.toml:4:13: dataplane.zero_copy: \"on\" is not for engine \"hybrid\""},
       {"[dataplane]\nrx_ring = 100\n",
        "dataplane.rx_ring: 100 is not a power of two from 64 to 32768, nor 0"},
       {"[dataplane]\nframe_bytes = 3000\n", "dataplane.frame_bytes: 3000 is not a power of two"},
@@ -236,6 +302,20 @@ TEST(Config, ServicesOfOneVipMayLeaveItsSettingsToOne) {
                         "[[service]]\naddress = \"192.0.2.10:81/tcp\"\nvip_owner = \"external\"\n",
                     "lbd.toml");
   EXPECT_TRUE(config) << config.error().message;
+}
+
+TEST(Config, TransitionTakesItsLimits) {
+  auto with = [](const std::string& keys) {
+    return Config::parse(kPort + "[[service]]\naddress = \"192.0.2.10:53/udp\"\n" + keys, "a");
+  };
+  EXPECT_TRUE(with("transition = \"168h\"\n"));
+  EXPECT_TRUE(with("transition = \"5m\"\n")) << "as long as timeouts.udp";
+  EXPECT_TRUE(with("transition = \"1s\"\n[service.timeouts]\nudp = \"1s\"\n"));
+  auto automatic = with("transition = \"0\"\n[service.timeouts]\nudp = \"2h\"\n");
+  ASSERT_TRUE(automatic) << automatic.error().message;
+  auto again = Config::parse(to_toml(*automatic), "again");
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->services, automatic->services);
 }
 
 TEST(Config, ThousandErrorsAreCut) {
@@ -273,6 +353,14 @@ TEST(Config, RestartOnlyChangesAreNamed) {
   EXPECT_THAT(restart_only_changes(*running, *next),
               testing::ElementsAre("dataplane.batch (256 -> 32)", "port (eth0 -> eth1)"));
   EXPECT_TRUE(restart_only_changes(*running, *running).empty());
+  next = Config::parse(
+      "[dataplane]\nengine = \"afxdp\"\nworker_stale = \"2s\"\nhalf_open_max = 2048\n" + kPort,
+      "b");
+  ASSERT_TRUE(next);
+  EXPECT_THAT(restart_only_changes(*running, *next),
+              testing::ElementsAre("dataplane.engine (\"hybrid\" -> \"afxdp\")",
+                                   "dataplane.worker_stale (\"1s\" -> \"2s\")",
+                                   "dataplane.half_open_max (65536 -> 2048)"));
 }
 
 }  // namespace

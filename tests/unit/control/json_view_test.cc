@@ -41,9 +41,9 @@ class JsonViewTest : public testing::Test {
 
 TEST_F(JsonViewTest, ServiceHasAllOfTheDocument) {
   auto service = parse(service_json(view(), kWeb));
-  for (const char* key :
-       {"address", "id", "origin", "real_servers", "name", "scheduler", "mh_slots", "vip_unmatched",
-        "icmp_echo", "vip_owner", "sorry", "health", "timeouts"}) {
+  for (const char* key : {"address", "id", "origin", "real_servers", "name", "scheduler",
+                          "mh_slots", "transition_ms", "affinity", "flow_rate", "vip_unmatched",
+                          "icmp_echo", "vip_owner", "sorry", "health", "timeouts"}) {
     EXPECT_TRUE(service.contains(key)) << key;
   }
   EXPECT_EQ(text(service.at("address")), "192.0.2.10:80/tcp");
@@ -52,6 +52,18 @@ TEST_F(JsonViewTest, ServiceHasAllOfTheDocument) {
   EXPECT_EQ(service.at("timeouts").at("established_ms").to_number<int>(), 900'000);
   EXPECT_EQ(service.at("timeouts").as_object().size(), kTimeoutFields);
   EXPECT_EQ(parse(services_json(view())).at("services").as_array().size(), 1U);
+}
+
+TEST_F(JsonViewTest, AServiceThatRemembersNoFlowsSaysSo) {
+  auto stateless = [&] {
+    auto stats = parse(stats_json(view(), dataplane_.workers(), dataplane_.ports(), 1));
+    bool shown = parse(service_json(view(), kWeb)).at("stateless").as_bool();
+    EXPECT_EQ(stats.at("services").at(0).at("stateless").as_bool(), shown);
+    return shown;
+  };
+  EXPECT_FALSE(stateless());
+  ASSERT_TRUE(registry_.set_service(kWeb, with_scheduler(Scheduler::Mh)));
+  EXPECT_TRUE(stateless());
 }
 
 TEST_F(JsonViewTest, RealServerTellsWhyItGetsNothing) {
@@ -84,6 +96,12 @@ TEST_F(JsonViewTest, StatsAddUpWorkersSinceTheOwnerCame) {
   rs_counters(1, id).packets.add(7);
   rs_counters(1, id).active.add(2);
   dataplane_.worker_counters[1]->services[slot_of(service)].packets.add(12);
+  dataplane_.worker_counters[0]->services[slot_of(service)].unprotected.add(3);
+  dataplane_.worker_counters[1]->services[slot_of(service)].unremembered.add(8);
+  dataplane_.worker_counters[0]->worker.handed[raw(HandReason::State)].add(2);
+  dataplane_.worker_counters[1]->worker.handed[raw(HandReason::State)].add(4);
+  dataplane_.worker_counters[1]->worker.handed[raw(HandReason::None)].add(1);
+  dataplane_.worker_counters[1]->worker.flows_half_open.add(6);
   dataplane_.worker_counters[0]->worker.rx_packets.add(100);
   dataplane_.worker_counters[1]->worker.drop(DropReason::NoBackend);
   dataplane_.port_infos[0].xdp_drops[static_cast<std::size_t>(DropReason::NoBackend)] = 4;
@@ -95,6 +113,13 @@ TEST_F(JsonViewTest, StatsAddUpWorkersSinceTheOwnerCame) {
   const auto& one = all.at("services").at(0);
   EXPECT_EQ(one.at("packets").to_number<int>(), 12);
   EXPECT_EQ(one.at("flows").to_number<int>(), 2);
+  EXPECT_EQ(one.at("unprotected").to_number<int>(), 3);
+  EXPECT_EQ(one.at("unremembered").to_number<int>(), 8);
+  const auto& handed = all.at("total").at("handed").as_object();
+  EXPECT_EQ(handed.size(), kHandReasons);
+  EXPECT_EQ(handed.at("state").to_number<int>(), 6);
+  EXPECT_EQ(handed.at("none").to_number<int>(), 1);
+  EXPECT_EQ(all.at("workers").at(1).at("flows_half_open").to_number<int>(), 6);
   EXPECT_EQ(one.at("real_servers").at(0).at("packets").to_number<int>(), 12);
   EXPECT_EQ(all.at("total").at("rx_packets").to_number<int>(), 100);
   EXPECT_EQ(all.at("total").at("rx_ring_full").to_number<int>(), 9);
@@ -178,6 +203,22 @@ TEST_F(JsonViewTest, PortsWorkersAndTheRest) {
   EXPECT_EQ(ports.at("ports").as_array().size(), 2U);
   EXPECT_EQ(ports.at("ports").at(1).at("queues_now").to_number<int>(), 9);
   EXPECT_EQ(text(ports.at("ports").at(1).at("problem")), "too many");
+  PortInfo& first = dataplane_.port_infos.at(0);
+  first.engine_reason = "no XDP_TX";
+  first.xdp_sent = 1;
+  first.xdp_forwarded = 2;
+  first.xdp_alone = 3;
+  first.xdp_handed = first.handed[static_cast<std::size_t>(HandReason::New)] = 4;
+  const auto port = parse(ports_json(dataplane_.ports())).at("ports").at(0).as_object();
+  EXPECT_EQ(text(port.at("engine")), "hybrid");
+  EXPECT_EQ(text(port.at("engine_reason")), "no XDP_TX");
+  EXPECT_EQ(port.at("sent").to_number<int>(), 1);
+  EXPECT_EQ(port.at("forwarded").to_number<int>(), 2);
+  EXPECT_EQ(port.at("alone").to_number<int>(), 3);
+  EXPECT_EQ(port.at("handed").to_number<int>(), 4);
+  EXPECT_EQ(port.at("handovers").as_object().size(), kHandReasons);
+  EXPECT_EQ(port.at("handovers").at("new").to_number<int>(), 4);
+  EXPECT_FALSE(port.contains("redirected"));
   dataplane_.worker_infos.at(1).last_step_ms = 1234;
   dataplane_.worker_infos.at(1).hugepages = true;
   dataplane_.worker_infos.at(0).sockets.at(1).tx_error = EINVAL;

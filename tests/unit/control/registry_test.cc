@@ -125,6 +125,27 @@ TEST(Registry, RefusedValuesChangeNothing) {
   EXPECT_EQ(registry.revision(), revision);
 }
 
+TEST(Registry, ATransitionIsNeverShorterThanTheIdleTimeoutOfTheFlows) {
+  auto registry = with_two_rs();
+  ServicePatch longer;
+  longer.timeouts[0] = 3'600'000;  // established
+  EXPECT_TRUE(registry.set_service(kWeb, longer)) << "a transition that nobody said grows with it";
+  ServicePatch shorter;
+  shorter.transition_ms = 900'000;
+  auto status = registry.set_service(kWeb, shorter);
+  ASSERT_FALSE(status);
+  EXPECT_EQ(http_status(status.error()), 400);
+  EXPECT_THAT(status.error().message,
+              HasSubstr("transition: 15m is shorter than timeouts.established, 1h"));
+  shorter.timeouts[0] = 900'000;
+  ASSERT_TRUE(registry.set_service(kWeb, shorter));
+  status = registry.set_service(kWeb, longer);
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr("15m is shorter than timeouts.established, 1h"));
+  longer.transition_ms = 0;
+  EXPECT_TRUE(registry.set_service(kWeb, longer));
+}
+
 TEST(Registry, VipAndRealServerCannotBeOneAddress) {
   auto registry = with_two_rs();
   auto vip = registry.add_service(service_addr("192.0.2.21:80/tcp"), {});
@@ -301,7 +322,7 @@ TEST(Registry, BackendsAreCountedThroughEveryChange) {
   ASSERT_TRUE(registry.del_service(other));
   EXPECT_TRUE(is_free(kRs1));
   ASSERT_TRUE(registry.drain_rs(kWeb, kRs2, 0, 0));
-  registry.remove_drained(registry.drains_over(100'000, [](std::uint32_t) { return 0U; }));
+  registry.remove_drained(registry.drains_over(100'000, [](auto&&...) { return DrainRest{}; }));
   EXPECT_TRUE(is_free(kRs2));
   registry.set_on_link([](const IpAddr&, const RsSettings&) -> Status { return fail(EINVAL, ""); });
   EXPECT_FALSE(registry.add_rs(kWeb, kRs2, {}));
@@ -311,7 +332,11 @@ TEST(Registry, BackendsAreCountedThroughEveryChange) {
 TEST(Registry, DrainEndsWithTheLastFlowOrTheDeadline) {
   auto registry = with_two_rs();
   std::map<std::uint32_t, std::uint64_t> flows;
-  auto count = [&](std::uint32_t slot) { return flows[slot]; };
+  bool unseen = true;
+  auto count = [&](const ServiceAddr& service, RsId rs) {
+    EXPECT_EQ(service, kWeb);
+    return DrainRest{.flows = flows[slot_of(rs)], .unseen = unseen};
+  };
   RsId first = registry.rs(kWeb, kRs1).value()->id;
   registry.set_health(first, Health::Up, "", 0);
   flows[slot_of(first)] = 2;
@@ -320,6 +345,8 @@ TEST(Registry, DrainEndsWithTheLastFlowOrTheDeadline) {
   EXPECT_TRUE(is_up(*registry.find(first))) << "its flows go on";
   EXPECT_TRUE(registry.drains_over(1'000'000, count).empty()) << "no deadline";
   flows[slot_of(first)] = 0;
+  EXPECT_TRUE(registry.drains_over(1'000'000, count).empty()) << "some may not be remembered";
+  unseen = false;
   auto ends = registry.drains_over(1'000'001, count);
   ASSERT_EQ(ends.size(), 1U);
   EXPECT_EQ(ends[0].real_server, kRs1);
@@ -339,7 +366,7 @@ TEST(Registry, DrainEndsWithTheLastFlowOrTheDeadline) {
 
 TEST(Registry, DrainWaitsUntilTheWorkersHaveSeenItAndAWeightEndsIt) {
   auto registry = with_two_rs();
-  auto none = [](std::uint32_t) { return std::uint64_t{0}; };
+  auto none = [](auto&&...) { return DrainRest{}; };
   ASSERT_TRUE(registry.drain_rs(kWeb, kRs1, 0, 1'000));
   EXPECT_TRUE(registry.drains_over(1'000 + Registry::kDrainGraceMs - 1, none).empty());
   ASSERT_TRUE(registry.set_rs(kWeb, kRs1, rs_weight(3)));

@@ -16,6 +16,7 @@ using testing::HasSubstr;
 TEST(Requests, AddServiceReadsEverySetting) {
   auto request = parse_add_service(
       R"({"address": "192.0.2.10:80/tcp", "name": "web", "scheduler": "mh", "mh_slots": 251,
+    "transition_ms": 1800000, "affinity": "always", "flow_rate": 5,
     "vip_owner": "external", "vip_unmatched": "pass", "icmp_echo": "pass",
     "sorry": {"address": "192.0.2.99", "mac": null, "vlan": 4},
     "health": {"type": "tcp", "port": 8080, "interval_ms": 500, "timeout_ms": 100, "rise": 1, "fall": 5},
@@ -27,6 +28,9 @@ TEST(Requests, AddServiceReadsEverySetting) {
   EXPECT_EQ(settings.name, "web");
   EXPECT_EQ(settings.scheduler, Scheduler::Mh);
   EXPECT_EQ(settings.mh_slots, 251U);
+  EXPECT_EQ(settings.transition_ms, 1'800'000U);
+  EXPECT_EQ(settings.affinity, Affinity::Always);
+  EXPECT_EQ(settings.flow_rate, 5U);
   EXPECT_EQ(settings.vip_owner, VipOwner::External);
   EXPECT_EQ(settings.sorry->vlan, 4);
   EXPECT_EQ(settings.health.port, 8080);
@@ -79,6 +83,14 @@ TEST(Requests, WhatIsWrongIsNamed) {
   }
   EXPECT_THAT(parse_set_service(R"({"health": {"interval": "5s"}})").error().message,
               HasSubstr("did you mean \"interval_ms\"?"));
+  EXPECT_THAT(parse_set_service(R"({"transition": "15m"})").error().message,
+              HasSubstr("did you mean \"transition_ms\"?"));
+  EXPECT_THAT(parse_set_service(R"({"transition_ms": 999})").error().message,
+              HasSubstr("transition_ms: 999ms is too short"));
+  EXPECT_THAT(parse_set_service(R"({"affinity": "Always"})").error().message,
+              HasSubstr("did you mean \"always\"?"));
+  EXPECT_THAT(parse_set_service(R"({"flow_rate": 10000001})").error().message,
+              HasSubstr("flow_rate: 10000001 is out of range"));
   EXPECT_THAT(parse_add_service("{}").error().message, HasSubstr("address: is missing"));
   EXPECT_THAT(parse_add_rs(R"({"address": 5})").error().message,
               HasSubstr("address: an integer stands here"));

@@ -56,6 +56,9 @@ State rich_state() {
   patch.vip_owner = VipOwner::External;
   patch.timeouts[3] = 4'500;
   patch.health.rise = 7;
+  patch.transition_ms = 3'600'000;
+  patch.affinity = Affinity::None;
+  patch.flow_rate = 0;
   EXPECT_TRUE(registry.set_service(kWeb, patch));
   RsPatch rs;
   rs.mac.emplace(mac("02:00:00:00:00:21"));

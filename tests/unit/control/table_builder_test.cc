@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// TableBuilder: what of the registry reaches the packet path, and that unchanged lookup arrays are
-// shared.
+// TableBuilder: what of the registry reaches the packet path. The tables of slots by themselves are
+// table_keeper_test.cc's.
 #include "control/table_builder.h"
 
 #include <gtest/gtest.h>
@@ -19,23 +19,38 @@ const std::array<EgressPort, 2> kPorts{EgressPort{mac("02:00:00:00:00:01"), 1500
 
 class TableBuilderTest : public testing::Test {
  protected:
-  TableBuilderTest() : registry_(small_limits()), builder_(HashKeys{{1, 2}, {3, 4}}, true) {
+  TableBuilderTest() : registry_(small_limits()) {
     auto patch = unchecked();
     patch.scheduler = Scheduler::Mh;
     EXPECT_TRUE(registry_.add_service(kWeb, patch));
     for (const IpAddr& rs : {kRs3, kRs1, kRs2}) EXPECT_TRUE(registry_.add_rs(kWeb, rs, {}));
     hops_[NextHopKey{kRs1, 0, ""}] = NextHop{kMac1, PortIndex{1}};
   }
-  ServiceTableSpec spec() { return builder_.spec(registry_, hops_, kPorts).value(); }
-  /// How many slots of the first service's lookup array each RS has.
+  ServiceTableSpec spec() {
+    auto built = builder_.spec(registry_, hops_, kPorts, 1'000).value();
+    builder_.published();
+    return built;
+  }
+  static std::vector<std::uint16_t> owners(const TableObject& table) {
+    std::vector<std::uint16_t> owners(table.head().slots);
+    for (std::uint32_t i = 0; i < owners.size(); ++i) owners[i] = table.hot(i) & LB_SLOT_OWNER;
+    return owners;
+  }
+  /// How many slots of the first service each of its RS owns.
   std::vector<std::size_t> shares(const ServiceTableSpec& spec) {
     std::vector<std::size_t> counts(spec.services[0].rs_count);
-    for (std::uint16_t index : spec.services[0].lookup->slots) ++counts.at(index);
+    const TableObject& table = *spec.services[0].table;
+    for (std::uint16_t owner : owners(table)) {
+      for (std::size_t i = 0; owner != LB_SLOT_NOBODY && i < counts.size(); ++i) {
+        counts[i] += raw(spec.real_servers[i].id) == table.member(owner).id;
+      }
+    }
     return counts;
   }
   Registry registry_;
   NextHops hops_;
-  TableBuilder builder_;
+  HeapTableMemory memory_;
+  TableBuilder builder_{HashKeys{{1, 2}, {3, 4}}, true, memory_};
 };
 
 TEST_F(TableBuilderTest, RealServersStandSortedWithTheirNextHops) {
@@ -48,6 +63,17 @@ TEST_F(TableBuilderTest, RealServersStandSortedWithTheirNextHops) {
   EXPECT_EQ(built.real_servers[0].egress, PortIndex{1});
   EXPECT_FALSE(built.real_servers[1].has_mac);
   EXPECT_EQ(built.real_servers[1].id, registry_.rs(kWeb, kRs2).value()->id);
+}
+
+TEST_F(TableBuilderTest, ServicesSayWhatOfTheirFlowsIsRemembered) {
+  EXPECT_EQ(spec().services[0].affinity, Affinity::Transition);
+  EXPECT_EQ(spec().services[0].flow_rate, 6400U) << "100000 a second in 64 ms";
+  ServicePatch patch;
+  patch.affinity = Affinity::Always;
+  patch.flow_rate = 0;
+  ASSERT_TRUE(registry_.set_service(kWeb, patch));
+  EXPECT_EQ(spec().services[0].affinity, Affinity::Always);
+  EXPECT_EQ(spec().services[0].flow_rate, 0U) << "no limit";
 }
 
 TEST_F(TableBuilderTest, ManualMacAndPortWin) {
@@ -65,7 +91,7 @@ TEST_F(TableBuilderTest, ManualMacAndPortWin) {
   EXPECT_TRUE(needed.at({kRs1, 0, ""}));
 }
 
-TEST_F(TableBuilderTest, LookupArraysHoldOnlyWhoTakesNewFlows) {
+TEST_F(TableBuilderTest, SlotsAreOwnedOnlyByWhoTakesNewFlows) {
   ASSERT_TRUE(registry_.set_rs(kWeb, kRs1, rs_weight(0)));
   ASSERT_TRUE(registry_.set_rs(kWeb, kRs2, rs_state(ManualState::Down)));
   auto one = spec();
@@ -74,7 +100,7 @@ TEST_F(TableBuilderTest, LookupArraysHoldOnlyWhoTakesNewFlows) {
   EXPECT_FALSE(one.real_servers[1].up);
   ASSERT_TRUE(registry_.drain_rs(kWeb, kRs3, 0, 1));
   auto none = spec();
-  EXPECT_EQ(none.services[0].lookup, nullptr);
+  EXPECT_EQ(shares(none), (std::vector<std::size_t>{0, 0, 0}));
   EXPECT_EQ(none.real_servers[2].weight, 0U);
   EXPECT_TRUE(none.real_servers[2].up);
 }
@@ -89,29 +115,37 @@ TEST_F(TableBuilderTest, WeightsAreHonouredToWithinASlot) {
   }
 }
 
-TEST_F(TableBuilderTest, UnchangedLookupArraysAreShared) {
-  auto before = spec().services[0].lookup;
-  hops_[NextHopKey{kRs2, 0, ""}] = NextHop{kMac1, PortIndex{0}};
+TEST_F(TableBuilderTest, UnchangedTablesAreShared) {
+  auto before = spec().services[0].table;
   ASSERT_TRUE(registry_.add_service(service_addr("192.0.2.11:80/tcp"), {}));
-  EXPECT_EQ(spec().services[0].lookup, before);
+  EXPECT_EQ(spec().services[0].table, before);
   ASSERT_TRUE(registry_.set_rs(kWeb, kRs2, rs_weight(5)));
-  auto changed = spec().services[0].lookup;
+  auto changed = spec().services[0].table;
   EXPECT_NE(changed, before);
   ServicePatch slots;
   slots.mh_slots = 251;
   ASSERT_TRUE(registry_.set_service(kWeb, slots));
-  EXPECT_EQ(spec().services[0].lookup->slots.size(), 251U);
+  EXPECT_EQ(spec().services[0].table->head().slots, 251U);
+}
+
+TEST_F(TableBuilderTest, AServiceWithoutRealServersHasNoTable) {
+  ASSERT_TRUE(registry_.add_service(service_addr("192.0.2.9:80/tcp"), {}));
+  auto built = spec();
+  EXPECT_EQ(built.services[0].table, nullptr);
+  EXPECT_NE(built.services[1].table, nullptr);
+  EXPECT_TRUE(builder_.build(registry_, hops_, kPorts, 1'000));
 }
 
 TEST_F(TableBuilderTest, PicksAreSecretButTheSameInEveryBuildOfAnInstance) {
   auto first = spec().services[0];
-  TableBuilder same(HashKeys{{1, 2}, {3, 4}}, true), other(HashKeys{{1, 2}, {3, 5}}, true);
-  auto again = same.spec(registry_, hops_, kPorts).value().services[0];
+  TableBuilder same(HashKeys{{1, 2}, {3, 4}}, true, memory_);
+  TableBuilder other(HashKeys{{1, 2}, {3, 5}}, true, memory_);
+  auto again = same.spec(registry_, hops_, kPorts, 1'000).value().services[0];
   EXPECT_EQ(again.hash_key, first.hash_key);
-  EXPECT_EQ(again.lookup->slots, first.lookup->slots);
-  auto foreign = other.spec(registry_, hops_, kPorts).value().services[0];
+  EXPECT_EQ(owners(*again.table), owners(*first.table));
+  auto foreign = other.spec(registry_, hops_, kPorts, 1'000).value().services[0];
   EXPECT_NE(foreign.hash_key, first.hash_key);
-  EXPECT_NE(foreign.lookup->slots, first.lookup->slots);
+  EXPECT_NE(owners(*foreign.table), owners(*first.table));
   HashKeys keys{{1, 2}, {3, 4}};
   EXPECT_NE(keys.of_service(kWeb), keys.of_service(service_addr("192.0.2.10:81/tcp")));
   EXPECT_NE(keys.of_service(kWeb), keys.of_service(service_addr("192.0.2.10:80/udp")));
@@ -129,6 +163,11 @@ TEST_F(TableBuilderTest, SorryServerStandsOutsideOfTheRange) {
   const RealServer& sorry = built.real_servers.at(service.sorry);
   EXPECT_TRUE(sorry.up && sorry.has_mac && sorry.weight == 1);
   EXPECT_EQ(sorry.id, registry_.services().at(kWeb).sorry_id);
+  for (const IpAddr& rs : {kRs1, kRs2, kRs3}) {
+    ASSERT_TRUE(registry_.set_rs(kWeb, rs, rs_state(ManualState::Down)));
+  }
+  auto table = spec().services[0].table;
+  for (std::uint16_t owner : owners(*table)) ASSERT_EQ(table->member(owner).id, raw(sorry.id));
 }
 
 TEST_F(TableBuilderTest, VipsComeOnceWithTheirPolicy) {
@@ -146,7 +185,7 @@ TEST_F(TableBuilderTest, VipsComeOnceWithTheirPolicy) {
 }
 
 TEST_F(TableBuilderTest, TheTableFindsWhatTheRegistryHolds) {
-  auto table = builder_.build(registry_, hops_, kPorts);
+  auto table = builder_.build(registry_, hops_, kPorts, 1'000);
   ASSERT_TRUE(table) << table.error().message;
   RsId id = registry_.rs(kWeb, kRs1).value()->id;
   ASSERT_NE((*table)->rs(id), nullptr);
@@ -154,7 +193,7 @@ TEST_F(TableBuilderTest, TheTableFindsWhatTheRegistryHolds) {
   EXPECT_TRUE((*table)->is_vip(ip("192.0.2.10")));
   EXPECT_TRUE((*table)->decrement_ttl());
   Registry empty(small_limits());
-  EXPECT_TRUE(builder_.build(empty, {}, kPorts)) << "no service at all";
+  EXPECT_TRUE(builder_.build(empty, {}, kPorts, 1'000)) << "no service at all";
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Random traffic over random tables: the counters agree with the entries after every batch, every
-// frame is somewhere, and nothing is allocated in process() and maintain().
+// Random traffic over random tables, with and without transitions of slots: the counters agree with
+// the entries after every batch, every frame is somewhere, and nothing is allocated in process()
+// and maintain().
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -42,10 +43,10 @@ namespace {
 
 using namespace test;  // NOLINT(google-build-using-namespace)
 
-SpecBuilder spec() {
+SpecBuilder spec(Scheduler scheduler = Scheduler::Wlc) {
   SpecBuilder out;
   for (const char* address : {"192.0.2.10:80/tcp", "192.0.2.10:any/udp", "[2001:db8::10]:80/tcp"}) {
-    out.service(address, Scheduler::Wlc);
+    out.service(address, scheduler);
     for (int i = 0; i < 3; ++i) out.rs();
   }
   auto& timeouts = out.spec().services[0].timeouts;
@@ -87,6 +88,26 @@ void change(SpecBuilder& spec, std::mt19937& random) {
   }
 }
 
+// Slots of every kind, owners that need not be up, and all that a service can say of its flows.
+void change_slots(SpecBuilder& spec, std::mt19937& random) {
+  const std::size_t index = random() % 3;
+  Service& service = spec.spec().services[index];
+  service.affinity = static_cast<Affinity>(random() % 3);
+  service.flow_rate = random() % 3 == 0 ? static_cast<std::uint16_t>(1 + random() % 8) : 0;
+  constexpr Scheduler kSome[] = {Scheduler::Mh, Scheduler::Sh, Scheduler::Mh, Scheduler::Wlc};
+  service.scheduler = kSome[random() % std::size(kSome)];
+  spec.slots(index, [seed = random()](SlotTable& table) {
+    std::mt19937 of_slots(seed);
+    auto member = [&] { return of_slots() % 8 == 0 ? LB_SLOT_NOBODY : of_slots() % 3; };
+    for (std::uint32_t slot = 0; slot < table.slots(); ++slot) {
+      if (of_slots() % 2 == 0) table.set_owner(slot, member());
+      const auto kind = of_slots() % 4;
+      if (kind == 0) table.except(slot);
+      if (kind == 1 || kind == 2) table.open(slot, of_slots() % 3);
+    }
+  });
+}
+
 // Tables so small that flows are evicted all the time.
 TEST(PipelineModel, KeepsItsCountersWithItsEntries) {
   for (unsigned seed = 1; seed <= 4; ++seed) {
@@ -116,6 +137,37 @@ TEST(PipelineModel, KeepsItsCountersWithItsEntries) {
   }
 }
 
+TEST(PipelineModel, KeepsItsCountersThroughTransitionsOfSlots) {
+  for (unsigned seed = 1; seed <= 4; ++seed) {
+    std::mt19937 random(seed);
+    PipelineOptions options = World::small();
+    options.flows_max = options.flows_max_v6 = seed % 2 == 0 ? 64 : 512;
+    options.half_open_max = 20;
+    World world(2, options);
+    SpecBuilder builder = spec(Scheduler::Mh);
+    world.use(builder);
+    for (int round = 0; round < 400; ++round) {
+      std::vector<Bytes> frames;
+      for (std::uint32_t i = random() % 40; i > 0; --i) frames.push_back(random_packet(random));
+      std::size_t worker = random() % 2;
+      world.now += random() % 50;
+      if (random() % 4 == 0) world.maintain(worker);
+      if (random() % 8 == 0) {
+        random() % 2 == 0 ? change(builder, random) : change_slots(builder, random);
+        world.use(builder);
+        for (std::size_t i = 0; i < 2; ++i) world.send(std::vector<Bytes>{}, i);  // adopt it
+      }
+      world.send(frames, worker);
+      ASSERT_NO_FATAL_FAILURE(world.check_counters()) << "seed " << seed << " round " << round;
+    }
+    std::uint64_t unremembered = 0;
+    for (int i = 0; i < 3; ++i) unremembered += world.counters().services[i].unremembered.get();
+    EXPECT_GT(unremembered, 0U);
+    EXPECT_GT(world.counters().worker.flows_from_peer.get(), 0U);
+    EXPECT_GT(world.counters().worker.flows_expired.get(), 0U);
+  }
+}
+
 TEST(PipelineModel, AllocatesNothingOnThePath) {
   std::mt19937 random(9);
   Counters counters(16, 64);
@@ -123,7 +175,10 @@ TEST(PipelineModel, AllocatesNothingOnThePath) {
   auto pipeline = *Pipeline::create(WorkerIndex{}, World::small(), counters, resolve);
   PipelinePeers peers{{pipeline.get()}, {&counters}};
   pipeline->set_peers(peers);
-  auto table = spec().build();
+  SpecBuilder builder = spec();
+  change_slots(builder, random);
+  change_slots(builder, random);
+  auto table = builder.build();
   std::vector<Frame> frames;
   std::vector<Bytes> kinds = corpus();
   for (int i = 0; i < 2000; ++i) {

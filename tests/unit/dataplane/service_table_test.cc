@@ -2,16 +2,20 @@
 // ServiceTable: lookups at the edges and against a linear model, refusals, the VIP map's entries.
 #include "dataplane/table/service_table.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstring>
 #include <random>
 
+#include "tests/support/slot_tables.h"
 #include "tests/unit/dataplane/table_fixture.h"
 
 namespace lb {
 namespace {
+
+using testing::HasSubstr;
 
 const Service* find(const ServiceTable& table, const IpAddr& vip, Proto proto, std::uint16_t port) {
   if (vip.is_v4()) {
@@ -50,7 +54,6 @@ TEST(ServiceTable, OfNothingFindsNothing) {
   EXPECT_EQ(table->rs(make_rs_id(0, 1)), nullptr);
   EXPECT_EQ(table->rs(RsId::None), nullptr);
   EXPECT_EQ(table->service(make_service_id(0, 1)), nullptr);
-  EXPECT_TRUE(table->vip_map_entries().empty());
 }
 
 TEST(ServiceTable, PrefersExactToRangeToAnyPort) {
@@ -167,10 +170,6 @@ TEST(ServiceTable, RefusesWhatCannotBe) {
   check([](Spec& s) { s.real_servers[0].mac = {}; }, "MAC 00:00:00:00:00:00");
   check([](Spec& s) { s.real_servers[0].mac.bytes[0] = 1; }, "MAC 01:");
   check(
-      [](Spec& s) { s.services[0].lookup = std::make_shared<LookupArray>(LookupArray{{0, 1, 2}}); },
-      "names real server 2 of 2");
-  check([](Spec& s) { s.services[0].lookup = std::make_shared<LookupArray>(); }, "empty");
-  check(
       [](Spec& s) {
         s.services.push_back(s.services[0]);
         s.services[1].id = make_service_id(1, 1);
@@ -179,33 +178,41 @@ TEST(ServiceTable, RefusesWhatCannotBe) {
       "belongs to another service");
 }
 
-TEST(ServiceTable, TellsTheXdpProgramWhatItTakes) {
-  SpecBuilder builder;
-  for (const char* text : {"192.0.2.1:80/tcp", "192.0.2.1:8000-8100/tcp", "192.0.2.1:200-210/tcp",
-                           "[2001:db8::1]:any/udp", "[2001:db8::1]:5-9/udp"}) {
-    builder.service(text);
-  }
-  builder.spec.vips[0].pass_unmatched = true;
-  builder.spec.vips[1].echo_reply = false;
-  auto table = builder.build();
-  auto entries = table->vip_map_entries();
-  ASSERT_EQ(entries.size(), 5U);  // two VIPs, one exact port, two groups
-  EXPECT_EQ(entries[0].value.flags, LB_VIP_PASS_UNMATCHED | LB_VIP_ECHO_REPLY |
-                                        LB_VIP_PASS_LATER_UDP | LB_VIP_PASS_LATER_SCTP);
-  EXPECT_EQ(entries[1].value.flags, 0U);
-  EXPECT_EQ(entries[1].key.family, 6);
-  EXPECT_EQ(entries[1].key.addr[0], 0x20);
-  EXPECT_EQ(entries[2].key.proto, 6);
-  EXPECT_EQ(entries[2].key.port_be, Be16::from_host(80).raw());
-  const lb_vip_value& ranges = entries[3].value;
-  EXPECT_EQ(entries[3].key.port_be, 0);
-  ASSERT_EQ(ranges.range_count, 2U);
-  EXPECT_EQ(ranges.ranges[0].first, 200);
-  EXPECT_EQ(ranges.ranges[1].last, 8100);
-  ASSERT_EQ(entries[4].value.range_count, 1U);
-  EXPECT_EQ(entries[4].key.proto, 17);
-  EXPECT_EQ(entries[4].value.ranges[0].first, 1);
-  EXPECT_EQ(entries[4].value.ranges[0].last, 65535);
+TEST(ServiceTable, RefusesATableOfSlotsThatDoesNotFitItsServers) {
+  auto refused = [](auto&& break_it) {
+    SpecBuilder builder;
+    builder.service("192.0.2.1:80/tcp");
+    builder.rs("192.0.2.10");
+    builder.rs("192.0.2.11");
+    builder.service("192.0.2.1:81/tcp");
+    builder.rs("192.0.2.10");
+    auto table = test::table_of(builder.spec, builder.spec.services[0]);
+    builder.spec.services[0].table = table;
+    break_it(builder.spec, *table);
+    auto built = ServiceTable::build(builder.spec);
+    return built ? std::string() : built.error().message;
+  };
+  using Spec = ServiceTableSpec;
+  EXPECT_EQ(refused([](Spec&, TableObject&) {}), "");
+  EXPECT_THAT(refused([](Spec&, TableObject& t) { t.head().slots = 0; }), HasSubstr("0 slots"));
+  EXPECT_THAT(refused([](Spec&, TableObject& t) { t.head().slots = 253; }), HasSubstr("253 slots"));
+  EXPECT_THAT(refused([](Spec&, TableObject& t) { t.head().members = 3; }), HasSubstr("3 members"));
+  EXPECT_THAT(refused([](Spec&, TableObject& t) { t.head().members = 1; }), HasSubstr("not there"));
+  EXPECT_THAT(refused([](Spec&, TableObject& t) { t.hot_slots()[7] = 2; }), HasSubstr("slot 7"));
+  EXPECT_THAT(refused([](Spec&, TableObject& t) { t.head().version = 1; }), HasSubstr("version"));
+  EXPECT_THAT(
+      refused([](Spec& s, TableObject& t) { t.members()[1].id = raw(s.real_servers[2].id); }),
+      HasSubstr("member 1 of its table is none of its servers"));
+  EXPECT_THAT(refused([](Spec&, TableObject& t) { t.members()[0].id = raw(make_rs_id(0, 2)); }),
+              HasSubstr("member 0"));
+  EXPECT_THAT(refused([](Spec&, TableObject& t) { t.members()[0].id = raw(make_rs_id(9, 1)); }),
+              HasSubstr("member 0"));
+  EXPECT_EQ(refused([](Spec& s, TableObject& t) {
+              s.services[0].rs_count = 1;
+              s.services[0].sorry = 1;  // it may be any of both
+              t.members()[1].flags = 0;
+            }),
+            "");
 }
 
 TEST(ServiceTable, PlansACycleOfTheWeightsThatAreUp) {

@@ -9,6 +9,7 @@
 #include <map>
 #include <random>
 #include <set>
+#include <span>
 
 #include "tests/support/fake_kernel.h"
 
@@ -115,11 +116,18 @@ class Bench {
     };
     if (spec.publish) tables.publish(std::make_unique<FakeTable>());
   }
-  bool arrive(std::uint32_t port) {
+  bool arrive(std::uint32_t port, std::span<const std::byte> meta = {}) {
     std::array<std::uint8_t, kBytes> data{};
     std::uint64_t serial = ++serials;
     std::memcpy(data.data(), &serial, sizeof serial);
-    return kernel.arrive(port, data.data(), kBytes);
+    return kernel.arrive(port, data.data(), kBytes, meta);
+  }
+  /// A packet with these words before it, as the XDP program writes them.
+  bool arrive(std::uint32_t port, const lb_meta& meta) {
+    return arrive(port, std::as_bytes(std::span(&meta, 1)));
+  }
+  [[nodiscard]] std::uint64_t handed(HandReason reason) const {
+    return counters.worker.handed[raw(reason)].get();
   }
   bool step() {
     std::uint64_t kicks = kernel.kicks;
@@ -187,6 +195,79 @@ TEST(Worker, PacketsBeforeTheFirstTableAreDropped) {
   bench.step();
   EXPECT_EQ(bench.drops(DropReason::VipUnmatched), 1U);
   EXPECT_TRUE(bench.sent.empty());
+}
+
+TEST(Worker, CountsWhatTheXdpProgramSaysOfAFrame) {
+  Bench bench({});
+  bench.step();
+  for (std::uint32_t reason = 0; reason < LB_HAND_COUNT; ++reason) {
+    for (std::uint32_t i = 0; i <= reason; ++i) {
+      ASSERT_TRUE(bench.arrive(0, lb_meta{LB_META_MAGIC, 7, reason, 3}));
+      bench.settle();
+    }
+  }
+  for (std::uint32_t reason = 0; reason < LB_HAND_COUNT; ++reason) {
+    EXPECT_EQ(bench.handed(static_cast<HandReason>(reason)), reason + 1) << reason;
+  }
+  EXPECT_EQ(bench.handed(HandReason::None), 0U);
+  EXPECT_EQ(bench.sent.size(), LB_HAND_COUNT * (LB_HAND_COUNT + 1U) / 2) << "as they came";
+}
+
+TEST(Worker, TrustsNothingOfTheMetadata) {
+  Bench bench({});
+  bench.step();
+  ASSERT_TRUE(bench.arrive(0));
+  for (std::uint32_t reason : {std::uint32_t{LB_HAND_COUNT}, 0x7fffffffU, 0xffffffffU}) {
+    ASSERT_TRUE(bench.arrive(0, lb_meta{LB_META_MAGIC, reason, reason, reason}));
+  }
+  ASSERT_TRUE(bench.arrive(0, lb_meta{LB_META_MAGIC ^ 1, 0, LB_HAND_Icmp, 0}));
+  bench.settle();
+  EXPECT_EQ(bench.handed(HandReason::None), 5U);
+  EXPECT_EQ(bench.handed(HandReason::Icmp), 0U);
+  EXPECT_EQ(bench.sent.size(), 5U);
+}
+
+TEST(Worker, LooksForMetadataInTheChunkOfTheFrameOnly) {
+  Bench bench({.frames = 64});
+  bench.kernel.headroom = 8;
+  const std::uint32_t magic = LB_META_MAGIC;
+  for (std::uint32_t chunk = 1; chunk <= 64; ++chunk) {
+    std::memcpy(bench.kernel.memory() + chunk * Bench::kFrameBytes - 8, &magic, sizeof magic);
+  }
+  for (int i = 0; i < 200; ++i) {  // each chunk at least once
+    bench.settle();
+    ASSERT_TRUE(bench.arrive(0));
+  }
+  bench.settle();
+  EXPECT_EQ(bench.handed(HandReason::None), 200U);
+  for (std::uint32_t chunk = 1; chunk <= 64; ++chunk) {
+    const std::uint8_t* at = bench.kernel.memory() + chunk * Bench::kFrameBytes - 8;
+    EXPECT_EQ(std::memcmp(at, &magic, sizeof magic), 0);
+  }
+}
+
+TEST(Worker, ErasesTheMagicSoThatTheNextFrameOfTheChunkIsNotTakenForIt) {
+  for (std::uint32_t reason : {std::uint32_t{LB_HAND_State}, 0xffffffffU}) {
+    Bench bench({.frames = 64});
+    bench.kernel.headroom = sizeof(lb_meta);  // just enough
+    bench.step();
+    bench.kernel.on_sent = [&](std::uint32_t, std::uint64_t address, std::uint32_t) {
+      lb_meta meta;
+      std::memcpy(&meta, bench.kernel.memory() + address - sizeof meta, sizeof meta);
+      EXPECT_EQ(meta.magic, 0U);
+      EXPECT_EQ(meta.reason, reason) << "no more than the magic";
+    };
+    ASSERT_TRUE(bench.arrive(0, lb_meta{LB_META_MAGIC, 1, reason, 2}));
+    bench.settle();
+    bench.kernel.on_sent = nullptr;
+    const std::uint64_t known = bench.handed(HandReason::State);
+    for (int i = 0; i < 200; ++i) {
+      ASSERT_TRUE(bench.arrive(0));
+      bench.settle();
+    }
+    EXPECT_EQ(bench.handed(HandReason::State), known);
+    EXPECT_EQ(bench.handed(HandReason::None) + known, 201U);
+  }
 }
 
 TEST(Worker, ReportsItsGenerationAlsoWhenIdle) {

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// KernelIndex: the XDP program's index of services (bpf/lb_abi.h), built from a ServiceTable into
+// memory. Pure; control's thread.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "bpf/lb_abi.h"
+#include "dataplane/base/result.h"
+#include "dataplane/table/service_table.h"
+
+namespace lb {
+
+/// Sizes of an index; both powers of two.
+struct IndexRoom {
+  std::uint32_t slots = 0;
+  std::uint32_t ranges = 0;
+  /// Room for `services_max` services, each with a VIP and a group of ranges of its own.
+  [[nodiscard]] static IndexRoom for_services(std::uint32_t services_max) noexcept;
+  [[nodiscard]] constexpr std::size_t bytes() const noexcept {
+    return sizeof(lb_index_head) + slots * sizeof(lb_index_slot) + ranges * sizeof(lb_index_range);
+  }
+};
+
+/// An index as bytes: room.bytes() of them. `table_refs`: by index into table.services(), what
+/// lb_index_slot::table holds. The generation in its head is 0: two tables that differ in nothing
+/// the index tells give the same bytes. Errors: E2BIG when the keys do not fit, with what to do.
+[[nodiscard]] Result<std::vector<std::byte>> build_kernel_index(
+    const ServiceTable& table, std::span<const std::uint32_t> table_refs, const IndexRoom& room);
+
+}  // namespace lb

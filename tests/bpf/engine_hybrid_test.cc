@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: Apache-2.0
+// Engine with XDP programs that forward by themselves, and with ones that must not.
+#include <optional>
+
+#include "bpf/bench_fwd.skel.h"
+#include "tests/bpf/engine_run.h"
+#include "tests/bpf/xdp_program_run.h"
+
+namespace lb {
+namespace {
+
+/// The same service with a hashed scheduler and a table of slots, that XDP can decide by.
+std::unique_ptr<ServiceTable> hashed_service(Engine& engine, unsigned egress) {
+  FastWorld world(engine.table_memory());
+  world.spec().ports.clear();
+  for (const auto& port : engine.ports()) world.spec().ports.push_back({port.mac, port.mtu, true});
+  world.vip("192.0.2.10");
+  world.service("192.0.2.10:53/udp", Scheduler::Mh, 1, egress);
+  world.spec().real_servers[0].mac = kRsMac;
+  return world.build();
+}
+
+/// What a veth needs at its other end to take what XDP sends.
+class PassingEnd {
+ public:
+  explicit PassingEnd(const char* interface) {
+    std::size_t bytes = 0;
+    const void* elf = bench_fwd__elf_bytes(&bytes);
+    auto object = BpfObject::load({.name = "bench_fwd",
+                                   .elf = {static_cast<const std::byte*>(elf), bytes},
+                                   .constants = {},
+                                   .shared_maps = {},
+                                   .alternatives = {}});
+    if (!object) return;
+    auto link = object->attach_xdp("bench_pass", static_cast<int>(if_nametoindex(interface)),
+                                   XdpAttachMode::Native);
+    if (!link) return;
+    object_.emplace(std::move(*object));
+    link_ = std::move(*link);
+  }
+  [[nodiscard]] bool attached() const { return static_cast<bool>(link_); }
+
+ private:
+  std::optional<BpfObject> object_;
+  BpfLink link_;
+};
+
+TEST_F(EngineRun, ForwardsInTheKernelOutOfEitherPort) {
+  PassingEnd one("c0");
+  PassingEnd two("c1");
+  ASSERT_TRUE(one.attached() && two.attached());
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
+  RawEnd client("c0");
+  RawEnd server("c1");
+  ASSERT_TRUE(engine_->publish(hashed_service(*engine_, 0)));
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(goes_through(client, client)) << i;
+  EXPECT_EQ(engine_->ports()[0].xdp_sent, 20U);
+  ASSERT_TRUE(engine_->publish(hashed_service(*engine_, 1)));
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(goes_through(client, server)) << i;
+  EXPECT_EQ(engine_->ports()[0].xdp_forwarded, 20U);
+  EXPECT_EQ(engine_->ports()[0].xdp_handed, 0U);
+  EXPECT_EQ(total(&WorkerCounters::rx_packets), 0U);
+  engine_->refresh_counters();
+  EXPECT_EQ(engine_->counters().back()->services[0].packets.get(), 40U);
+}
+
+TEST_F(EngineRun, TheAfxdpEngineGivesTheWorkersAll) {
+  auto config = small_config({"d0"});
+  config.engine = EngineMode::Afxdp;
+  ASSERT_NO_FATAL_FAILURE(start(config));
+  ASSERT_TRUE(engine_->publish(hashed_service(*engine_, 0)));
+  RawEnd client("c0");
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(goes_through(client, client)) << i;
+  EXPECT_EQ(engine_->ports()[0].xdp_handed, 20U);
+  EXPECT_EQ(engine_->ports()[0].handed[LB_HAND_Engine], 20U);
+  EXPECT_EQ(total(&WorkerCounters::tx_packets), 20U);
+}
+
+}  // namespace
+}  // namespace lb

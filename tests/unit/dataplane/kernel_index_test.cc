@@ -1,0 +1,134 @@
+// SPDX-License-Identifier: Apache-2.0
+// The index as the XDP program searches it, compared with ServiceTable::find.
+#include "dataplane/table/kernel_index.h"
+
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <random>
+
+#include "tests/unit/dataplane/table_fixture.h"
+
+namespace lb {
+namespace {
+
+/// The search of bpf/xdp_lookup.bpf.h, over bytes.
+class Index {
+ public:
+  Index(std::vector<std::byte> bytes, IndexRoom room) : bytes_(std::move(bytes)), room_(room) {}
+  [[nodiscard]] const lb_index_head& head() const {
+    return *reinterpret_cast<const lb_index_head*>(bytes_.data());
+  }
+  [[nodiscard]] const lb_index_slot& slot(std::uint32_t at) const {
+    return reinterpret_cast<const lb_index_slot*>(bytes_.data() +
+                                                  sizeof(lb_index_head))[at & (room_.slots - 1)];
+  }
+  [[nodiscard]] const lb_index_range& range(std::uint32_t at) const {
+    return reinterpret_cast<const lb_index_range*>(&slot(0) + room_.slots)[at];
+  }
+  [[nodiscard]] const lb_index_slot* find(const IpAddr& address, std::uint8_t proto,
+                                          std::uint16_t port) const {
+    std::uint64_t words[2];
+    std::memcpy(words, address.data(), sizeof words);
+    const std::uint32_t what = Be16::from_host(port).raw() | std::uint32_t{proto} << 16 |
+                               std::uint32_t{raw(address.family())} << 24;
+    const auto at =
+        static_cast<std::uint32_t>(lb_hash_vip(words[0], words[1], what, &head().index_key));
+    for (std::uint32_t i = 0; i < LB_INDEX_PROBES; ++i) {
+      const lb_index_slot& there = slot(at + i);
+      std::uint32_t its = 0;
+      std::memcpy(&its, &there.key.port_be, sizeof its);
+      if (its == what && std::memcmp(there.key.addr, words, sizeof words) == 0) return &there;
+      if (there.key.family == 0) break;
+    }
+    return nullptr;
+  }
+  [[nodiscard]] std::uint32_t service(const IpAddr& vip, std::uint8_t proto,
+                                      std::uint16_t port) const {
+    if (const lb_index_slot* exact = find(vip, proto, port); exact != nullptr && port != 0) {
+      return exact->service_id;
+    }
+    const lb_index_slot* group = find(vip, proto, 0);
+    if (group == nullptr) return 0;
+    for (std::uint32_t i = 0; i < group->range_count; ++i) {
+      const lb_index_range& one = range(group->range_first + i);
+      if (port >= one.first && port <= one.last) return slot(one.slot).service_id;
+    }
+    return 0;
+  }
+
+ private:
+  std::vector<std::byte> bytes_;
+  IndexRoom room_;
+};
+
+Index index_of(const ServiceTable& table, std::uint32_t services_max) {
+  const IndexRoom room = IndexRoom::for_services(services_max);
+  const std::vector<std::uint32_t> refs(table.services().size(), LB_TABLE_NONE);
+  auto bytes = build_kernel_index(table, refs, room);
+  EXPECT_TRUE(bytes) << bytes.error().message;
+  return {std::move(*bytes), room};
+}
+
+TEST(KernelIndex, TellsWhatAVipTakes) {
+  SpecBuilder builder;
+  for (const char* text : {"192.0.2.1:80/tcp", "192.0.2.1:8000-8100/tcp", "192.0.2.1:200-210/tcp",
+                           "[2001:db8::1]:any/udp", "[2001:db8::1]:5-9/udp"}) {
+    builder.service(text);
+  }
+  builder.spec.vips[0].pass_unmatched = true;
+  builder.spec.vips[1].echo_reply = false;
+  auto table = builder.build();
+  Index index = index_of(*table, 16);
+  EXPECT_EQ(
+      index.find(*IpAddr::parse("192.0.2.1"), 0, 0)->flags,
+      LB_VIP_PASS_UNMATCHED | LB_VIP_ECHO_REPLY | LB_VIP_PASS_LATER_UDP | LB_VIP_PASS_LATER_SCTP);
+  EXPECT_EQ(index.find(*IpAddr::parse("2001:db8::1"), 0, 0)->flags, 0U);
+  EXPECT_EQ(index.find(*IpAddr::parse("192.0.2.2"), 0, 0), nullptr);
+  EXPECT_EQ(index.find(*IpAddr::parse("192.0.2.1"), 6, 0)->range_count, 2U);
+}
+
+TEST(KernelIndex, FindsWhatTheTableFinds) {
+  std::mt19937 random(11);
+  for (int round = 0; round < 20; ++round) {
+    SpecBuilder builder;
+    for (int i = 0; i < 200; ++i) {
+      const std::string vip = "192.0.2." + std::to_string(random() % 50 + 1);
+      const std::string port = std::to_string(random() % 60000 + 1);
+      const std::string any = i % 9 == 0 ? "any" : port;
+      bool taken = false;
+      const char* proto = i % 2 == 0 ? "tcp" : "udp";
+      auto address = *ServiceAddr::parse(fmt::format("{}:{}/{}", vip, any, proto));
+      for (const Service& other : builder.spec.services) taken |= other.address == address;
+      if (!taken) builder.service(address.to_string());
+    }
+    auto table = builder.build();
+    Index index = index_of(*table, 256);
+    for (int i = 0; i < 5000; ++i) {
+      FlowKey4 key;
+      key.vip = IpAddr::parse("192.0.2." + std::to_string(random() % 60 + 1))->as_v4();
+      const Service& some = table->services()[random() % table->services().size()];
+      const auto port =
+          static_cast<std::uint16_t>(i % 2 == 0 ? some.address.port_first : random() % 65535 + 1);
+      key.vip_port = Be16::from_host(port);
+      key.proto = i % 3 == 0 ? 17 : 6;
+      const Service* found = table->find(key);
+      EXPECT_EQ(index.service(IpAddr::v4(key.vip), key.proto, port),
+                found == nullptr ? 0U : raw(found->id));
+    }
+  }
+}
+
+TEST(KernelIndex, RefusesWhatDoesNotFit) {
+  SpecBuilder builder;
+  for (int i = 0; i < 60; ++i) builder.service("192.0.2.1:" + std::to_string(100 + i) + "/tcp");
+  auto table = builder.build();
+  const std::vector<std::uint32_t> refs(60, LB_TABLE_NONE);
+  auto bytes = build_kernel_index(*table, refs, {.slots = 64, .ranges = 8});
+  ASSERT_FALSE(bytes);
+  EXPECT_NE(bytes.error().message.find("services_max"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace lb
