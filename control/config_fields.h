@@ -54,7 +54,6 @@ inline constexpr std::array<NumberField<PipelineOptions>, 7> kPathNumbers{{
     {"icmp_rate", &PipelineOptions::icmp_rate, 0, 1'000'000},
 }};
 
-
 inline constexpr std::array<std::string_view, 4> kLogLevels{"debug", "info", "warn", "error"};
 
 }  // namespace lb
