@@ -455,6 +455,24 @@ struct lb_flow_bucket6 {
 LB_STATIC_ASSERT(sizeof(struct lb_flow_bucket4) == 320, "five cache lines");
 LB_STATIC_ASSERT(sizeof(struct lb_flow_bucket6) == 576, "nine cache lines");
 
+/*
+ * Map `about`, pinned beside the others: what they were made for. An lbd takes over the maps of
+ * another one only when all of this is what it would write itself.
+ */
+#define LB_ABOUT_MAGIC 0x6c626162u
+struct lb_about {
+	__u32 magic;   /* LB_ABOUT_MAGIC */
+	__u32 version; /* LB_ABI_VERSION */
+	__u32 services_max;
+	__u32 rs_max;
+	__u32 queues;
+	__u32 buckets4; /* of one queue */
+	__u32 buckets6;
+	__u32 cpus; /* possible ones: of the counters */
+	struct lb_hash_key flow_key;
+};
+LB_STATIC_ASSERT(sizeof(struct lb_about) == 48, "no hole in lb_about");
+
 /* Stamp of a flow: tick in bits 0..31, state in 32..39, sequence in 40..63, odd while it is
  * written. */
 #define LB_STAMP_STATE_SHIFT 32

@@ -26,10 +26,13 @@ constexpr std::size_t kFileMax = 16UL << 20;
 constexpr std::size_t kInterfaceNameMax = 15;  // IFNAMSIZ - 1
 constexpr int kCpuMax = 4095;
 
-void read_path(TableReader& reader, std::string_view key, std::size_t size_max, std::string& path) {
+void read_path(TableReader& reader, std::string_view key, std::size_t size_max, std::string& path,
+               bool may_be_empty = false) {
   auto text = reader.string(key);
   if (!text) return;
-  if (text->empty() || text->front() != '/' || text->find('\0') != std::string::npos) {
+  if (text->empty() && may_be_empty) {
+    path.clear();
+  } else if (text->empty() || text->front() != '/' || text->find('\0') != std::string::npos) {
     reader.problem(key, fmt::format("{} is not an absolute path", quoted(*text)));
   } else if (text->size() > size_max) {
     reader.problem(key, fmt::format("is longer than {} bytes", size_max));
@@ -80,10 +83,24 @@ void read_engine(TableReader& reader, DataplaneConfig& dataplane) {
   dataplane.engine = engine.value_or(dataplane.engine);
 }
 
+/// What outlives lbd.
+void read_pins(TableReader& reader, DataplaneConfig& dataplane) {
+  read_path(reader, "pins", 4000, dataplane.pins, true);
+  auto stop = reader.word<StopMode>(
+      "stop_mode",
+      {{"detach", StopMode::Detach}, {"pass", StopMode::Pass}, {"keep", StopMode::Keep}});
+  dataplane.stop_mode = stop.value_or(dataplane.stop_mode);
+  if (dataplane.stop_mode != StopMode::Detach && dataplane.pins.empty()) {
+    reader.problem("stop_mode", "only \"detach\" goes without pins (set pins to a directory on a "
+                                "bpffs)");
+  }
+}
+
 void read_dataplane(const Tree& table, Problems& problems, Config& config) {
   TableReader reader(table, "dataplane", problems);
   DataplaneConfig& dataplane = config.dataplane;
   read_engine(reader, dataplane);
+  read_pins(reader, dataplane);
   auto xdp = reader.word<XdpMode>(
       "xdp_mode",
       {{"auto", XdpMode::Auto}, {"native", XdpMode::Native}, {"generic", XdpMode::Generic}});

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "dataplane/base/log.h"
+#include "dataplane/base/units.h"
 
 namespace lb {
 namespace {
@@ -64,11 +65,42 @@ Result<ReloadReport> Controller::start() {
     LB_TRY(set_panic(true));
     spdlog::warn("panic was on when lbd ended and stays on (lbctl panic off ends it)");
   }
+  adopt();
   LB_TRY(change([&]() -> Status {
     LB_TRY_ASSIGN(report, registry_.load(config_.services, parts_.now_ms()));
     return {};
   }));
   return report;
+}
+
+/// What an lbd before has left: its tables are what the first ones come from, and what it named
+/// keeps its ids, by which the flows know it.
+void Controller::adopt() {
+  const std::vector<Service> services = parts_.dataplane.adopted();
+  if (services.empty()) return;
+  KnownIds ids;
+  for (const Service& service : services) {
+    ids.services.emplace(service.address, service.id);
+    if (!service.table) continue;
+    if (Status taken = builder_.tables().adopt(service, service.table); !taken) {
+      spdlog::warn("{}: its table is not taken over, its slots start anew: {}",
+                   service.address.to_string(), taken.error().message);
+      continue;
+    }
+    for (const TableKeeper::Named& member : TableKeeper::named(*service.table)) {
+      ids.real_servers.emplace(
+          KnownIds::RealServer{service.address, member.address, member.sorry}, member.id);
+    }
+  }
+  registry_.prefer(std::move(ids));
+  std::size_t flows = 0;
+  parts_.dataplane.visit_flows([&](const FlowInfo& flow) {
+    registry_.saw(flow.data.service, flow.data.rs);
+    ++flows;
+    return true;
+  });
+  spdlog::info("taken over from the lbd before: {} with {}", counted(services.size(), "service"),
+               counted(flows, "remembered flow"));
 }
 
 Status Controller::change(const std::function<Status()>& operation) {

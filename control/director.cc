@@ -168,7 +168,8 @@ void Director::Impl::stop() {
   notify_systemd("STOPPING=1");
   api.reset();
   checker.set_targets({});
-  vips.remove_all();
+  // What goes on to be forwarded needs its address, to be asked for by ARP and ND.
+  if (controller.config().dataplane.stop_mode != StopMode::Keep) vips.remove_all();
   if (saved_revision != controller.saved_revision()) save();
   events.release();  // netlink owns the descriptor
 }

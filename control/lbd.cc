@@ -35,6 +35,7 @@ struct Arguments {
   std::string log_level;
   bool check = false;
   bool replace = false;
+  bool adopt = true;
 };
 
 int failed(const Error& error) {
@@ -104,6 +105,8 @@ Result<Started> open_all(Config config, const Arguments& arguments) {
     spdlog::warn("{}", warning);
   }
   config.dataplane.replace_foreign = arguments.replace;
+  config.dataplane.adopt = arguments.adopt;
+  config.dataplane.flow_key = loaded.state.keys.flow;
   config.dataplane.offload_notes = offload_notes_path(config.control.socket);
   LB_TRY_ASSIGN(auto engine, Engine::start(config.dataplane));
   return Started{.locks = std::move(locks),
@@ -146,6 +149,8 @@ int main_of_lbd(int argc, char** argv) {
   app.add_option("--config", arguments.config, "the config file")->capture_default_str();
   app.add_flag("--check", arguments.check, "validate the config, say what it takes, and exit");
   app.add_flag("--replace", arguments.replace, "take another XDP program off the interfaces");
+  app.add_flag("--adopt,!--no-adopt", arguments.adopt,
+               "take over what an lbd before has left in the kernel (the default), or start clean");
   app.add_option("--log-level", arguments.log_level, "goes before control.log_level")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
   app.set_version_flag("--version", "lbd " LB_VERSION);

@@ -34,6 +34,18 @@ struct DrainRest {
   bool unseen = false;      ///< there may be others that nobody remembers
 };
 
+/// Ids that an earlier run gave and the packet path still goes by.
+struct KnownIds {
+  struct RealServer {
+    ServiceAddr service;
+    IpAddr address;
+    bool sorry = false;
+    friend auto operator<=>(const RealServer&, const RealServer&) = default;
+  };
+  std::map<ServiceAddr, ServiceId> services;
+  std::map<RealServer, RsId> real_servers;
+};
+
 /// A drain that is over: the RS is to be removed.
 struct DrainEnd {
   ServiceAddr service;
@@ -113,6 +125,11 @@ class Registry {
   // Config and state. At start: restore(), then load(). At SIGHUP: load().
   /// Takes the overlay and the last known health from the state file; used by the next load().
   void restore(Overlay overlay, HealthMemory health);
+  /// What the next load() finds in the desired state gets these ids again; none of them is given to
+  /// anything else. REQUIRES: before the first load().
+  void prefer(KnownIds ids);
+  /// Flows may still name these ids of an earlier run: they are not given again.
+  void saw(ServiceId service, RsId rs) noexcept;
   /// Config's services with the overlay laid over them become the desired state; what exists before
   /// and after keeps its id, counters, flows and health. Rule (lbd.toml(5)): an overlay entry
   /// counts while the file says the same of that service or RS as when it was made; otherwise the
@@ -140,6 +157,9 @@ class Registry {
   void release(const RsEntry& rs);
   void release(const ServiceEntry& entry);
   void untally(const ServiceEntry& entry);
+  void forget_unwanted_ids(const ServiceMap& next);
+  [[nodiscard]] ServiceId service_id_for(const ServiceAddr& address);
+  [[nodiscard]] RsId rs_id_for(const KnownIds::RealServer& rs);
   void adopt(ServiceMap next, std::uint64_t now_ms);
   void adopt_service(const ServiceAddr& address, ServiceEntry& entry, std::uint64_t now_ms);
   [[nodiscard]] std::vector<std::string> changes_to(const ServiceMap& next) const;
@@ -154,6 +174,7 @@ class Registry {
   FileServices file_;  ///< what the config file said at the last load
   std::optional<Overlay> restored_;
   HealthMemory restored_health_;
+  KnownIds known_;  ///< claimed, until the first load()
   OnLink on_link_;
   MayBeVip may_be_vip_;
 };

@@ -82,6 +82,50 @@ void Registry::restore(Overlay overlay, HealthMemory health) {
   restored_health_ = std::move(health);
 }
 
+void Registry::prefer(KnownIds ids) {
+  std::erase_if(ids.services, [this](const auto& one) {
+    return !service_slots_.claim(raw(one.second));
+  });
+  std::erase_if(ids.real_servers, [this](const auto& one) {
+    return !rs_slots_.claim(raw(one.second));
+  });
+  known_ = std::move(ids);
+}
+
+void Registry::saw(ServiceId service, RsId rs) noexcept {
+  service_slots_.saw(raw(service));
+  rs_slots_.saw(raw(rs));
+}
+
+/// The slots of known ids that nobody has any more are free again.
+void Registry::forget_unwanted_ids(const ServiceMap& next) {
+  std::erase_if(known_.services, [&](const auto& one) {
+    if (next.contains(one.first)) return false;
+    service_slots_.give_back(slot_of(one.second));
+    return true;
+  });
+  std::erase_if(known_.real_servers, [&](const auto& one) {
+    const KnownIds::RealServer& rs = one.first;
+    const ServiceEntry* service = find_in(next, rs.service);
+    const bool wanted =
+        service != nullptr &&
+        (rs.sorry ? service->settings.sorry && service->settings.sorry->address == rs.address
+                  : service->real_servers.contains(rs.address));
+    if (!wanted) rs_slots_.give_back(slot_of(one.second));
+    return !wanted;
+  });
+}
+
+ServiceId Registry::service_id_for(const ServiceAddr& address) {
+  if (auto known = known_.services.extract(address)) return known.mapped();
+  return static_cast<ServiceId>(service_slots_.take());
+}
+
+RsId Registry::rs_id_for(const KnownIds::RealServer& rs) {
+  if (auto known = known_.real_servers.extract(rs)) return known.mapped();
+  return static_cast<RsId>(rs_slots_.take());
+}
+
 std::vector<std::string> Registry::changes_to(const ServiceMap& next) const {
   std::vector<std::string> changes;
   for (const auto& [address, entry] : next) {
@@ -144,10 +188,12 @@ void Registry::adopt_service(const ServiceAddr& address, ServiceEntry& entry,
                              std::uint64_t now_ms) {
   const ServiceEntry* now = find_in(services_, address);
   if (now == &entry) now = nullptr;  // added in place
-  entry.id = now != nullptr ? now->id : static_cast<ServiceId>(service_slots_.take());
+  entry.id = now != nullptr ? now->id : service_id_for(address);
   LB_ASSERT(entry.id != ServiceId::None);
   if (entry.settings.sorry) {
-    entry.sorry_id = same_sorry(now, entry) ? now->sorry_id : static_cast<RsId>(rs_slots_.take());
+    entry.sorry_id = same_sorry(now, entry)
+                         ? now->sorry_id
+                         : rs_id_for({address, entry.settings.sorry->address, true});
     LB_ASSERT(entry.sorry_id != RsId::None);
   }
   for (auto& [rs_address, rs] : entry.real_servers) {
@@ -156,7 +202,7 @@ void Registry::adopt_service(const ServiceAddr& address, ServiceEntry& entry,
       keep(rs, *before, entry.settings.health.type);
       continue;
     }
-    rs.id = static_cast<RsId>(rs_slots_.take());
+    rs.id = rs_id_for({address, rs_address, false});
     LB_ASSERT(rs.id != RsId::None);
     rs.health = initial_health(entry.settings, restored_health_, address, rs_address);
     rs.health_since_ms = now_ms;
@@ -180,6 +226,7 @@ void Registry::adopt(ServiceMap next, std::uint64_t now_ms) {
       rs_slots_.give_back(slot_of(entry.sorry_id));
     }
   }
+  forget_unwanted_ids(next);
   for (auto& [address, entry] : next) adopt_service(address, entry, now_ms);
   tally_ = ServiceTally(next);
   services_ = std::move(next);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/slot_pool.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "dataplane/base/assert.h"
@@ -27,6 +28,28 @@ void SlotPool::give_back(std::uint32_t slot) {
   LB_ASSERT(slot < fresh_ && used_ > 0);
   free_.push_back(slot);
   --used_;
+}
+
+bool SlotPool::claim(std::uint32_t id) {
+  const std::uint32_t slot = id & ((1U << kSlotBits) - 1);
+  if (slot >= incarnations_.size() || id >> kSlotBits == 0) return false;
+  if (slot < fresh_) {
+    const auto at = std::ranges::find(free_, slot);
+    if (at == free_.end()) return false;
+    free_.erase(at);
+  } else {
+    for (; fresh_ < slot; ++fresh_) free_.push_back(fresh_);
+    ++fresh_;
+  }
+  saw(id);
+  ++used_;
+  return true;
+}
+
+void SlotPool::saw(std::uint32_t id) noexcept {
+  const std::uint32_t slot = id & ((1U << kSlotBits) - 1);
+  if (slot >= incarnations_.size()) return;
+  incarnations_[slot] = std::max(incarnations_[slot], static_cast<std::uint16_t>(id >> kSlotBits));
 }
 
 void SlotPool::roll_back(SlotPool before) noexcept {

@@ -17,6 +17,11 @@ class SlotPool {
   /// slot | incarnation << 16, or 0 when all are taken.
   [[nodiscard]] std::uint32_t take();
   void give_back(std::uint32_t slot);
+  /// The slot of an id that an earlier run gave is taken, under this id. False, and nothing done,
+  /// when it is out of range or taken already.
+  [[nodiscard]] bool claim(std::uint32_t id);
+  /// Something may still name this id of an earlier run: it is not given again.
+  void saw(std::uint32_t id) noexcept;
   /// Takes and gives back whatever happened since `before` was copied; the incarnations stay, so
   /// that no id given meanwhile is given again: workers may have stored flows under it.
   void roll_back(SlotPool before) noexcept;

@@ -319,6 +319,18 @@ Status TableKeeper::adopt(const Service& service, std::shared_ptr<const TableObj
   return {};
 }
 
+std::vector<TableKeeper::Named> TableKeeper::named(const TableObject& table) {
+  std::vector<Named> all;
+  for (std::uint32_t i = 0; i < table.head().members; ++i) {
+    const lb_rs_name& name = table.name(i);
+    if (table.member(i).id == 0) continue;
+    all.push_back({.id = static_cast<RsId>(table.member(i).id),
+                   .address = address_of(name),
+                   .sorry = name.sorry != 0});
+  }
+  return all;
+}
+
 std::optional<std::uint32_t> TableKeeper::next_deadline_s() const {
   std::optional<std::uint32_t> next;
   for (const auto& [address, record] : records_) {

@@ -58,6 +58,15 @@ class TableKeeper {
   /// sound: then the service starts anew. REQUIRES: before the first begin().
   [[nodiscard]] Status adopt(const Service& service, std::shared_ptr<const TableObject> table);
 
+  /// A member as a table names it.
+  struct Named {
+    RsId id = RsId::None;
+    IpAddr address;
+    bool sorry = false;
+  };
+  /// Those that have an id.
+  [[nodiscard]] static std::vector<Named> named(const TableObject& table);
+
   // Of what is committed:
   /// When the next open slot has to close.
   [[nodiscard]] std::optional<std::uint32_t> next_deadline_s() const;

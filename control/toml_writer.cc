@@ -99,6 +99,16 @@ void write_service(Writer& out, const ConfigService& service) {
   }
 }
 
+constexpr std::string_view name_of(StopMode mode) {
+  switch (mode) {
+    case StopMode::Pass:
+      return "pass";
+    case StopMode::Keep:
+      return "keep";
+    default:
+      return "detach";
+  }
+}
 constexpr std::string_view name_of(EngineMode mode) {
   return mode == EngineMode::Hybrid ? "hybrid" : "afxdp";
 }
@@ -136,6 +146,8 @@ std::vector<TomlRow> daemon_rows(const Config& config) {
       {"control", "state", toml_string(config.control.state)},
       {"control", "log_level", toml_string(config.control.log_level)},
       {"dataplane", "engine", toml_string(name_of(dataplane.engine))},
+      {"dataplane", "pins", toml_string(dataplane.pins)},
+      {"dataplane", "stop_mode", toml_string(name_of(dataplane.stop_mode))},
       {"dataplane", "xdp_mode", toml_string(name_of(dataplane.xdp_mode))},
       {"dataplane", "zero_copy", toml_string(name_of(dataplane.zero_copy))},
       {"dataplane", "need_wakeup", std::string(bool_word(dataplane.need_wakeup))},

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "dataplane/base/hand_reason.h"
+#include "dataplane/base/pin_dir.h"
 #include "dataplane/counters.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/table/service_table.h"
@@ -24,6 +25,12 @@ enum class XdpMode : std::uint8_t { Auto, Native, Generic };
 enum class ZeroCopy : std::uint8_t { Auto, On, Off };
 /// Who forwards: the XDP program what it can and the workers the rest, or the workers all.
 enum class EngineMode : std::uint8_t { Hybrid, Afxdp };
+/// What an end leaves behind in the kernel.
+enum class StopMode : std::uint8_t {
+  Detach,  ///< nothing
+  Pass,    ///< the program, which passes every packet, and the maps
+  Keep,    ///< the program, which forwards by itself, and the maps
+};
 struct PortConfig {
   std::string interface;
 };
@@ -52,6 +59,10 @@ struct DataplaneConfig {
   PipelineOptions path;
   std::uint32_t services_max = 1024;
   std::uint32_t rs_max = 4096;
+  std::string pins = kPinsDefault;  ///< directory on a bpffs; empty: nothing is kept
+  bool adopt = true;                ///< --no-adopt: what is in `pins` is made anew
+  StopMode stop_mode = StopMode::Detach;
+  lb_hash_key flow_key{};     ///< not the config's: of the state file
   std::string offload_notes;  ///< file that tells what was switched off (offloads.h); empty: none
   std::uint32_t mh_slots_max = 0;  ///< control's: of all lookup arrays together; 0: automatic
 };
@@ -149,6 +160,9 @@ struct FlowInfo {
 class Dataplane {
  public:
   virtual ~Dataplane() = default;
+  /// What goes on to be forwarded of an lbd before, until the first publish(): services as far as
+  /// an index tells of them (IndexedService), with their tables. Empty: nothing.
+  [[nodiscard]] virtual std::vector<Service> adopted() const = 0;
   /// Where the tables of services are made that publish() is given; outlives them.
   [[nodiscard]] virtual TableMemory& table_memory() = 0;
   /// Publishes a table: to the workers first, then to the XDP programs, which hand packets over
@@ -172,7 +186,8 @@ class Dataplane {
   [[nodiscard]] virtual std::vector<BpfObjectInfo> bpf() const = 0;
   /// Counters by WorkerIndex, then those of what forwards without a worker; the reader adds up.
   [[nodiscard]] virtual std::vector<const Counters*> counters() const = 0;
-  /// Calls `visit` for living flows until it answers false. Consistent per flow, not over all.
+  /// Calls `visit` for living flows (before the first publish(): for all) until it answers false.
+  /// Consistent per flow, not over all.
   virtual void visit_flows(const std::function<bool(const FlowInfo&)>& visit) const = 0;
   [[nodiscard]] virtual std::vector<std::uint32_t> take_resolve_requests() = 0;
 };

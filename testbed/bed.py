@@ -149,8 +149,10 @@ class Bed:
         return [self.vars[name] for name in ("TB_IN_IF", "TB_OUT_IF") if name in self.vars]
 
     def config(self, services="", dataplane="", control="", ports=None):
-        """An lbd.toml for this bed: small tables, its own socket and state."""
+        """An lbd.toml for this bed: small tables, its own socket, state and pins."""
         flows = "" if "flows_max" in dataplane else "flows_max = 65536\nflows_max_v6 = 65536\n"
+        if "pins" not in dataplane:
+            flows += f'pins = "{self.run}/bpf/lbd"\n'
         if ENGINE and "engine" not in dataplane:
             flows += f'engine = "{ENGINE}"\n'
         text = (f'[control]\nsocket = "{self.run}/lbd.sock"\nstate = "{self.run}/state.json"\n{control}\n'

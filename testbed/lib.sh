@@ -73,10 +73,11 @@ tb_begin() {
   exec 9>"$tb_state/$tb_suffix.lock"
   flock -n 9 || tb_die "a testbed with the suffix $tb_suffix is running"
   rm -rf "$tb_run"
-  mkdir -p "$tb_run"
+  mkdir -p "$tb_run/bpf"
   trap tb_end EXIT
   trap 'exit 130' INT
   trap 'exit 143' TERM HUP
+  mount -t bpf bpf "$tb_run/bpf" # where an lbd may keep what outlives it
 }
 
 tb_end() {
@@ -101,6 +102,7 @@ tb_remove() {
     rm -f /run/sluice/port-"$(stat -Lc %i "$file")"-*.lock
     ip netns del "$name" 2>/dev/null
   done
+  ! mountpoint -q "$tb_state/$1/bpf" || umount "$tb_state/$1/bpf"
   rm -rf "${tb_state:?}/$1"
 }
 

@@ -101,13 +101,18 @@ void add_host_commands(CLI::App& app, Chosen& chosen) {
   panic_command->footer("Example:\n  lbctl panic on");
 
   auto* reset_command =
-      app.add_subcommand("reset", "remove what a dead lbd left: VIPs, XDP program, socket")
+      app.add_subcommand("reset", "remove what a dead lbd left: VIPs, XDP program, maps, socket")
           ->group(kHost);
   auto options = on_command<ResetOptions>(*reset_command, chosen, reset);
   reset_command->add_option("-i,--interface", options->interface, "on this one alone")
       ->type_name("INTERFACE");
   reset_command->add_flag("-n,--dry-run", options->dry_run, "say what would be removed");
   reset_command->add_flag("--force", options->force, "although an lbd answers on the socket");
+  reset_command->add_option("--pins", options->pins, "where that lbd keeps its maps and links")
+      ->type_name("DIRECTORY")
+      ->capture_default_str();
+  reset_command->add_flag("--leave-forwarding", options->leave_forwarding,
+                          "leave interfaces whose program goes on to forward without lbd");
   reset_command->footer(
       "VIP addresses are known by the mark that lbd gives them (IFA_PROTO 83, Linux 5.18 and "
       "later).\n"

@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <system_error>
 
 #include "control/netlink.h"
 #include "control/unix_socket.h"
 #include "control/vip_marker.h"
 #include "dataplane/base/bpf_object.h"
 #include "dataplane/base/offloads.h"
+#include "dataplane/base/pin_dir.h"
 
 namespace lb::client {
 namespace {
@@ -43,7 +45,7 @@ void reset_addresses(Netlink& netlink, const std::vector<InterfaceAddress>& addr
   }
 }
 
-void reset_xdp(const LinkEntry& link, Findings& findings) {
+void reset_xdp(const ResetOptions& options, const LinkEntry& link, Findings& findings) {
   auto attached = query_xdp(link.ifindex);
   if (!attached) {
     findings.failed.push_back(fmt::format("{}: {}", link.name, attached.error().message));
@@ -51,7 +53,11 @@ void reset_xdp(const LinkEntry& link, Findings& findings) {
   }
   if (!*attached || (*attached)->name != "lb_xdp") return;
   findings.handle(fmt::format("XDP program lb_xdp (id {}) on {}", (*attached)->id, link.name),
-                  [&] { return detach_xdp(link.ifindex); });
+                  [&]() -> Status {
+                    LB_TRY(detach_xdp(link.ifindex));
+                    ::unlink((options.pins + "/" + link_pin(link.ifindex)).c_str());
+                    return {};
+                  });
 }
 
 void reset_offloads(const LinkEntry& link, OffloadNotes& notes, Findings& findings) {
@@ -81,6 +87,36 @@ void reset_socket(const std::string& path, Findings& findings) {
   });
 }
 
+/// Whether a program that is pinned is on the interface: it goes on without an lbd.
+bool forwards_by_pin(const ResetOptions& options, const LinkEntry& link) {
+  auto pinned = BpfLink::adopt(options.pins + "/" + link_pin(link.ifindex));
+  if (!pinned) return false;
+  const auto info = pinned->xdp();
+  return info && info->ifindex == link.ifindex;
+}
+
+/// The maps and links of a dead lbd, unless only one interface is asked for.
+void reset_pins(const ResetOptions& options, Findings& findings) {
+  if (options.interface || ::access(options.pins.c_str(), F_OK) != 0) return;
+  auto pins = PinDir::open(options.pins);
+  if (!pins) {
+    const bool held = pins.error().code == std::errc::device_or_resource_busy;
+    auto& list = held ? findings.kept : findings.failed;
+    list.push_back(held ? fmt::format("{}: an lbd lives by it", options.pins)
+                        : pins.error().message);
+    return;
+  }
+  if (options.leave_forwarding && !pins->names(kLinkPin).empty()) {
+    findings.kept.push_back(fmt::format("{}: its programs go on to forward", options.pins));
+    return;
+  }
+  findings.handle(fmt::format("maps and links in {}", options.pins), [&]() -> Status {
+    pins->dissolve();
+    if (::access(options.pins.c_str(), F_OK) == 0) return fail_errno(EBUSY, "not empty");
+    return {};
+  });
+}
+
 Status look_at_interfaces(const ResetOptions& options, const std::string& socket,
                           Findings& findings) {
   LB_TRY_ASSIGN(auto netlink, Netlink::open());
@@ -101,8 +137,13 @@ Status look_at_interfaces(const ResetOptions& options, const std::string& socket
           "{}: lbd lives on it (process {}); stop it first, or use --force", link.name, *holder));
       continue;
     }
+    if (options.leave_forwarding && forwards_by_pin(options, link)) {
+      findings.kept.push_back(fmt::format("{}: its program goes on to forward", link.name));
+      reset_lock(link, findings);
+      continue;
+    }
     reset_addresses(netlink, addresses, link, findings);
-    reset_xdp(link, findings);
+    reset_xdp(options, link, findings);
     reset_offloads(link, notes, findings);
     reset_lock(link, findings);
   }
@@ -149,6 +190,7 @@ ExitCode reset(Session& session, const ResetOptions& options) {
   if (auto status = look_at_interfaces(options, socket, findings); !status) {
     return session.report("system", status.error().message);
   }
+  reset_pins(options, findings);
   reset_socket(socket, findings);
   return print(session, findings);
 }

@@ -187,6 +187,15 @@ std::uint32_t BpfLink::id() const noexcept {
   return info.id;
 }
 
+std::optional<XdpLinkInfo> BpfLink::xdp() const noexcept {
+  bpf_link_info info{};
+  __u32 bytes = sizeof info;
+  if (bpf_obj_get_info_by_fd(fd(), &info, &bytes) != 0 || info.type != BPF_LINK_TYPE_XDP) {
+    return std::nullopt;
+  }
+  return XdpLinkInfo{static_cast<int>(info.xdp.ifindex), info.prog_id};
+}
+
 Result<BpfLink> BpfLink::adopt(const std::string& path) {
   BpfLink link;
   link.fd_.reset(bpf_obj_get(path.c_str()));

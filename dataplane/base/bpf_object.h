@@ -78,6 +78,12 @@ struct BpfHeld {
   std::uint64_t memory_bytes = 0;  ///< as the kernel accounts it
 };
 
+/// What an XDP program's link is attached to.
+struct XdpLinkInfo {
+  int ifindex = 0;  ///< 0: the interface is gone
+  std::uint32_t program_id = 0;
+};
+
 /// An attachment; ends with the object unless it is pinned.
 class BpfLink {
  public:
@@ -92,6 +98,8 @@ class BpfLink {
   [[nodiscard]] int fd() const noexcept;
   /// The kernel's id of the link; 0 when there is none.
   [[nodiscard]] std::uint32_t id() const noexcept;
+  /// Nothing when it is the link of another kind of program.
+  [[nodiscard]] std::optional<XdpLinkInfo> xdp() const noexcept;
   /// Whether it stays when this process ends.
   [[nodiscard]] bool pinned() const noexcept { return pinned_; }
   [[nodiscard]] explicit operator bool() const noexcept { return fd() >= 0; }

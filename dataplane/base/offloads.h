@@ -69,6 +69,8 @@ class PortOffloads {
   /// be gone.
   ~PortOffloads();
 
+  /// Leaves it off for the next lbd, which finds the notes.
+  void keep() noexcept { switched_off_.clear(); }
   /// Notes it and switches it off; nothing to do where it is off. Errors: those of
   /// OffloadDevice::set, and of the note: then it is as it was.
   [[nodiscard]] Status switch_off(Offload offload);

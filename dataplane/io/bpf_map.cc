@@ -42,23 +42,46 @@ BpfMap::~BpfMap() {
   if (memory_ != nullptr) munmap(memory_, bytes_);
 }
 
+std::uint32_t BpfMap::id() const noexcept {
+  bpf_map_info info{};
+  __u32 bytes = sizeof info;
+  return bpf_obj_get_info_by_fd(fd_.get(), &info, &bytes) == 0 ? info.id : 0;
+}
+
 Result<BpfMap> BpfMap::create(const BpfMapSpec& spec) {
   LIBBPF_OPTS(bpf_map_create_opts, options, .map_flags = spec.flags);
   if (spec.inner_fd >= 0) options.inner_map_fd = static_cast<__u32>(spec.inner_fd);
   Fd fd(bpf_map_create(static_cast<bpf_map_type>(spec.type), spec.name.c_str(), spec.key_bytes,
                        spec.value_bytes, spec.entries, &options));
   if (!fd) return map_failed(spec, "create", errno);
-  return over(std::move(fd), spec);
+  BpfMap map;
+  map.fd_ = std::move(fd);
+  LB_TRY(map.map_memory(spec));
+  return map;
 }
 
 Result<BpfMap> BpfMap::over(Fd fd, const BpfMapSpec& spec) {
+  bpf_map_info info{};
+  __u32 bytes = sizeof info;
+  if (bpf_obj_get_info_by_fd(fd.get(), &info, &bytes) != 0) {
+    return fail(EINVAL, fmt::format("{}: no BPF map", spec.name));
+  }
+  if (info.type != spec.type || info.key_size != spec.key_bytes ||
+      info.value_size != spec.value_bytes || info.max_entries != spec.entries ||
+      (info.map_flags & BPF_F_MMAPABLE) != (spec.flags & BPF_F_MMAPABLE)) {
+    return fail(EINVAL, fmt::format("{}: a map of type {} with {} values of {} bytes, not of type "
+                                    "{} with {} of {}",
+                                    spec.name, info.type, info.max_entries, info.value_size,
+                                    spec.type, spec.entries, spec.value_bytes));
+  }
   BpfMap map;
   map.fd_ = std::move(fd);
-  if ((spec.flags & BPF_F_MMAPABLE) != 0) LB_TRY(map.map_memory(spec));
+  LB_TRY(map.map_memory(spec));
   return map;
 }
 
 Status BpfMap::map_memory(const BpfMapSpec& spec) {
+  if ((spec.flags & BPF_F_MMAPABLE) == 0) return {};
   const std::size_t bytes = memory_bytes(spec);
   void* at = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd_.get(), 0);
   if (at == MAP_FAILED) return map_failed(spec, "map its memory", errno);

@@ -45,10 +45,12 @@ class BpfMap {
   /// Makes the map, and maps its memory when its flags have BPF_F_MMAPABLE. Errors: BpfError with
   /// the name and what to do.
   [[nodiscard]] static Result<BpfMap> create(const BpfMapSpec& spec);
-  /// The same with a map that is there already; `spec` says what it has to be.
+  /// The same with a map that is there already. EINVAL when it is not what `spec` says.
   [[nodiscard]] static Result<BpfMap> over(Fd fd, const BpfMapSpec& spec);
 
   [[nodiscard]] int fd() const noexcept { return fd_.get(); }
+  /// The kernel's; 0 when it cannot be read.
+  [[nodiscard]] std::uint32_t id() const noexcept;
   /// All values, each rounded up to 8 bytes; empty when it is not memory-mapped.
   [[nodiscard]] std::span<std::byte> memory() const noexcept { return {memory_, bytes_}; }
   /// REQUIRES: memory-mapped, T is the value's type.

@@ -6,6 +6,9 @@
 
 #include <algorithm>
 #include <set>
+#include <system_error>
+#include <tuple>
+#include <utility>
 
 #include "dataplane/base/log.h"
 
@@ -27,8 +30,10 @@ bool may_be_zero_copy(const Error& error) {
 
 Result<std::unique_ptr<Engine>> Engine::start(const DataplaneConfig& config) {
   LB_TRY_ASSIGN(auto sizes, ring_sizes(config, static_cast<std::uint32_t>(config.ports.size())));
-  LB_TRY_ASSIGN(auto ports, open_ports(config));
-  std::unique_ptr<Engine> engine(new Engine(config, ports.front()->queues()));
+  LB_TRY_ASSIGN(auto pins, open_pins(config));
+  LB_TRY_ASSIGN(auto ports, open_ports(config, *pins));
+  const std::uint32_t queues = ports.front()->queues();
+  std::unique_ptr<Engine> engine(new Engine(config, std::move(pins), queues));
   engine->ports_ = std::move(ports);
   LB_TRY(engine->make_fast_path());
   // Whatever can fail comes before the ports are attached to: an interface that has another program
@@ -37,15 +42,37 @@ Result<std::unique_ptr<Engine>> Engine::start(const DataplaneConfig& config) {
   LB_TRY(engine->start_units());
   LB_TRY(engine->attach_ports());
   LB_TRY(engine->leave_zero_copy_if_generic(sizes));
-  for (auto& port : engine->ports_) port->keep();
   return engine;
 }
 
+/// Packets first go to the kernel's stack, or are the programs' alone; then every worker ends
+/// before any memory that another one reads goes.
 Engine::~Engine() {
-  // Packets first go to the kernel's stack; then every worker ends before any memory that another
-  // one reads goes.
-  for (auto& port : ports_) port->detach();
+  const bool stays = live_ && *pins_ && config_.stop_mode != StopMode::Detach;
+  if (stays && config_.stop_mode == StopMode::Pass) std::ignore = set_panic(true);
+  for (auto& port : ports_) {
+    if (stays) port->leave_as_is();
+    port->detach();
+  }
   drop_units();
+  if (stays) return;
+  const bool found = fast_path_ == nullptr || fast_path_->adopted();
+  if (live_ || (!found && pins_->names("link").empty())) {
+    pins_->dissolve();
+  } else if (!found) {
+    pins_->remove_all("map");
+  }
+}
+
+/// An lbd that keeps nothing forwards as well as another: a machine without a bpffs is no error.
+Result<std::unique_ptr<PinDir>> Engine::open_pins(const DataplaneConfig& config) {
+  if (config.pins.empty()) return std::make_unique<PinDir>();
+  auto pins = PinDir::open(config.pins);
+  if (pins) return std::make_unique<PinDir>(std::move(*pins));
+  if (pins.error().code == std::errc::device_or_resource_busy) return std::unexpected(pins.error());
+  if (config.stop_mode != StopMode::Detach) return fail_in("stop_mode", std::move(pins).error());
+  spdlog::warn("forwarding ends with lbd, also when it is killed: {}", pins.error().message);
+  return std::make_unique<PinDir>();
 }
 
 void Engine::drop_units() noexcept {
@@ -56,14 +83,16 @@ void Engine::drop_units() noexcept {
   peers_ = {};
 }
 
-Result<std::vector<std::unique_ptr<Port>>> Engine::open_ports(const DataplaneConfig& config) {
+Result<std::vector<std::unique_ptr<Port>>> Engine::open_ports(const DataplaneConfig& config,
+                                                              const PinDir& pins) {
   std::vector<std::unique_ptr<Port>> ports;
   std::set<std::string> seen;
   for (const auto& port : config.ports) {
     if (!seen.insert(port.interface).second) {
       return fail(EEXIST, fmt::format("interface {} is configured twice", port.interface));
     }
-    LB_TRY_ASSIGN(auto opened, Port::open(port, OffloadNotes(config.offload_notes)));
+    LB_TRY_ASSIGN(auto opened, Port::open(port, OffloadNotes(config.offload_notes), pins));
+    opened->find_link(config.xdp_mode);
     ports.push_back(std::move(opened));
   }
   LB_TRY(check_queues(ports));
@@ -80,7 +109,8 @@ Status Engine::make_fast_path() {
                         .rs_max = config_.rs_max,
                         .queues = ports_.front()->queues(),
                         .buckets4 = FlowTable<FlowKey4>::buckets_for(config_.path.flows_max),
-                        .buckets6 = FlowTable<FlowKey6>::buckets_for(config_.path.flows_max_v6)}));
+                        .buckets6 = FlowTable<FlowKey6>::buckets_for(config_.path.flows_max_v6)},
+                       {.dir = *pins_, .flow_key = config_.flow_key, .adopt = config_.adopt}));
   for (std::size_t i = 0; i < ports_.size(); ++i) {
     LB_TRY(ports_[i]->load(*fast_path_));
     LB_TRY(fast_path_->set_device(static_cast<PortIndex>(i), ports_[i]->ifindex()));
@@ -226,7 +256,7 @@ Status Engine::start_units() {
   for (std::uint32_t i = 0; i < units_.size(); ++i) {
     LB_TRY(make_thread(static_cast<WorkerIndex>(i), *units_[i]));
   }
-  return enter_sockets();
+  return {};
 }
 
 /// Only attaching tells that a driver whose sockets take zero-copy mode has no native XDP to go
@@ -241,6 +271,20 @@ Status Engine::leave_zero_copy_if_generic(const RingSizes& sizes) {
   spdlog::warn("copy mode on every queue, which is slower: {}", why);
   LB_TRY(make_units_in(false, std::move(why), sizes));
   return start_units();
+}
+
+/// Once there is something to forward by: the sockets of the running workers, then the programs
+/// themselves where those of an lbd before ran until now.
+Status Engine::go_live() {
+  LB_TRY(enter_sockets());
+  std::vector<int> ifindexes;
+  for (auto& port : ports_) {
+    LB_TRY(port->go_live());
+    ifindexes.push_back(port->ifindex());
+  }
+  XdpProgram::remove_other_links(*pins_, ifindexes);
+  live_ = true;
+  return {};
 }
 
 Status Engine::enter_sockets() {

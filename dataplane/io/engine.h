@@ -25,7 +25,8 @@ namespace lb {
 class Engine final : public Dataplane {
  public:
   /// Attaches to all ports of the config and starts the workers. No VIP is in the XDP program yet:
-  /// every packet passes to the kernel's stack until the first publish(). Errors, in words and with
+  /// every packet passes to the kernel's stack until the first publish(). Where an lbd before has
+  /// left its maps and links, they go on as they are until then. Errors, in words and with
   /// what to do: no such interface, no RX queues, no permission, no AF_XDP, another XDP program or
   /// lbd there, unequal queues, bad sizes.
   [[nodiscard]] static Result<std::unique_ptr<Engine>> start(const DataplaneConfig& config);
@@ -35,6 +36,7 @@ class Engine final : public Dataplane {
 
   [[nodiscard]] Result<Generation> publish(std::unique_ptr<ServiceTable> table) override;
   std::size_t reclaim() override { return tables_.reclaim(); }
+  [[nodiscard]] std::vector<Service> adopted() const override { return fast_path_->found(); }
   [[nodiscard]] TableMemory& table_memory() override { return *fast_path_; }
   void refresh_counters() override { fast_path_->read_counters(kernel_counters_); }
   [[nodiscard]] Status set_panic(bool on) override;
@@ -68,15 +70,17 @@ class Engine final : public Dataplane {
     std::array<int, kPortsMax> tx_errors{};  ///< by port: the last one that was logged
   };
 
-  Engine(const DataplaneConfig& config, std::size_t workers)
+  Engine(const DataplaneConfig& config, std::unique_ptr<PinDir> pins, std::size_t workers)
       : config_(config),
+        pins_(std::move(pins)),
         kernel_counters_(config.services_max, config.rs_max),
         tables_(workers),
         resolve_(config.rs_max) {}
 
   // Start, in this order:
+  [[nodiscard]] static Result<std::unique_ptr<PinDir>> open_pins(const DataplaneConfig& config);
   [[nodiscard]] static Result<std::vector<std::unique_ptr<Port>>> open_ports(
-      const DataplaneConfig& config);
+      const DataplaneConfig& config, const PinDir& pins);
   [[nodiscard]] Status make_fast_path();
   [[nodiscard]] Status make_units(const RingSizes& sizes);
   [[nodiscard]] Status make_units_in(bool zero_copy, std::string copy_reason,
@@ -89,6 +93,7 @@ class Engine final : public Dataplane {
   [[nodiscard]] Status set_forwarding();
   [[nodiscard]] Status attach_ports();
   [[nodiscard]] Status leave_zero_copy_if_generic(const RingSizes& sizes);
+  [[nodiscard]] Status go_live();
   void drop_units() noexcept;
 
   /// CPU of a worker; -1: any.
@@ -99,6 +104,8 @@ class Engine final : public Dataplane {
   void wake_all() noexcept;
 
   DataplaneConfig config_;
+  std::unique_ptr<PinDir> pins_;
+  bool live_ = false;  ///< our programs run
   std::unique_ptr<FastPath> fast_path_;
   Counters kernel_counters_;  ///< of services and real servers, as refresh_counters() found them
   std::vector<std::unique_ptr<Port>> ports_;

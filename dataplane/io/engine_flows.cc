@@ -30,9 +30,11 @@ FlowInfo flow_info(WorkerIndex worker, const FlowKey6& key, const FlowData& data
           .data = data};
 }
 
-/// Flows of a service that is gone count as expired; the workers' ageing takes them out.
+/// Flows of a service that is gone count as expired; the workers' ageing takes them out. Before the
+/// first generation nothing is known of services: whatever an lbd before has left counts.
 bool is_alive(const FlowData& data, const ServiceTable* table, TickMs now) {
-  const Service* service = table == nullptr ? nullptr : table->service(data.service);
+  if (table == nullptr) return true;
+  const Service* service = table->service(data.service);
   if (service == nullptr) return false;
   std::int32_t idle = ms_since(now, data.last_seen);
   return idle < 0 || static_cast<std::uint32_t>(idle) < timeout_ms(data.state, service->timeouts);

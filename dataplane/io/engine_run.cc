@@ -18,6 +18,7 @@ Result<Generation> Engine::publish(std::unique_ptr<ServiceTable> table) {
   Generation generation = tables_.publish(std::move(table));
   wake_all();
   LB_TRY(fast_path_->install(published));
+  if (!live_) LB_TRY(go_live());
   return generation;
 }
 

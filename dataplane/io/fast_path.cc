@@ -13,80 +13,98 @@
 #include <tuple>
 #include <utility>
 
+#include "dataplane/base/log.h"
+#include "dataplane/io/kernel_table.h"
+
 namespace lb {
-namespace {
 
-class KernelTable final : public TableObject {
- public:
-  KernelTable(BpfMap map, TableRoom room, std::uint32_t table_class) noexcept
-      : TableObject(map.memory().data(), room, table_class), map_(std::move(map)) {}
-  [[nodiscard]] int fd() const noexcept { return map_.fd(); }
-
- private:
-  BpfMap map_;
-};
-
-constexpr std::array<const char*, LB_TABLE_CLASSES> kTableMaps{"tables0", "tables1", "tables2"};
-
-BpfMapSpec mapped_array(const char* name, std::uint32_t value_bytes, std::uint32_t entries) {
-  return {.name = name,
-          .type = BPF_MAP_TYPE_ARRAY,
-          .value_bytes = value_bytes,
-          .entries = entries,
-          .flags = BPF_F_MMAPABLE};
+FastPath::FastPath(const FastPathSizes& sizes, const FastPathPins& pins)
+    : sizes_(sizes),
+      pins_(pins.dir),
+      cpus_(static_cast<std::uint32_t>(std::max(1, libbpf_num_possible_cpus()))),
+      index_room_(IndexRoom::for_services(sizes.services_max)),
+      installed_(sizes.services_max) {
+  about_ = {.magic = LB_ABOUT_MAGIC,
+            .version = LB_ABI_VERSION,
+            .services_max = sizes.services_max,
+            .rs_max = sizes.rs_max,
+            .queues = sizes.queues,
+            .buckets4 = sizes.buckets4,
+            .buckets6 = sizes.buckets6,
+            .cpus = cpus_,
+            .flow_key = pins.flow_key};
+  list_maps();
 }
-
-BpfMapSpec table_spec(std::uint32_t table_class) {
-  return mapped_array("lb_table", static_cast<std::uint32_t>(kTableRooms[table_class].bytes()), 1);
-}
-
-/// An array of maps like `inner`.
-Result<BpfMap> objects(const char* name, const BpfMapSpec& inner, std::uint32_t entries) {
-  LB_TRY_ASSIGN(BpfMap pattern, BpfMap::create(inner));
-  return BpfMap::create({.name = name,
-                         .type = BPF_MAP_TYPE_ARRAY_OF_MAPS,
-                         .entries = entries,
-                         .inner_fd = pattern.fd()});
-}
-
-}  // namespace
 
 Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes) {
-  std::unique_ptr<FastPath> path(new FastPath(sizes));
-  path->cpus_ = static_cast<std::uint32_t>(std::max(1, libbpf_num_possible_cpus()));
-  path->index_room_ = IndexRoom::for_services(sizes.services_max);
-  path->installed_.resize(sizes.services_max);
+  static const PinDir nowhere;
+  return create(sizes, {.dir = nowhere, .flow_key = {}, .adopt = false});
+}
+
+Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes,
+                                                   const FastPathPins& pins) {
+  std::unique_ptr<FastPath> path(new FastPath(sizes, pins));
+  if (pins.dir && pins.adopt) {
+    Status taken = path->take_over();
+    if (taken) return path;
+    path->let_go();
+    if (!pins.dir.names(kMapPin).empty()) {
+      spdlog::warn(
+          "pins {}: not taken over, all maps are made anew (flows go on as far as their hash "
+          "leads them): {}",
+          pins.dir.path(), taken.error().message);
+    }
+  }
+  pins.dir.remove_all(kMapPin);
+  pins.dir.remove_all(kObjectPin);
   LB_TRY(path->make_maps());
-  LB_TRY(path->make_objects());
   return path;
 }
 
-Status FastPath::make_maps() {
-  LB_TRY_ASSIGN(devs_, BpfMap::create(
-                           {.name = "devs", .type = BPF_MAP_TYPE_DEVMAP, .entries = LB_PORTS_MAX}));
-  LB_TRY_ASSIGN(beats_, BpfMap::create(mapped_array("beats", sizeof(lb_beat), LB_QUEUES_MAX)));
-  LB_TRY_ASSIGN(service_counts_,
-                BpfMap::create(mapped_array("service_counts", sizeof(lb_service_count),
-                                            cpus_ * sizes_.services_max)));
-  LB_TRY_ASSIGN(rs_counts_, BpfMap::create(mapped_array("rs_counts", sizeof(lb_rs_count),
-                                                        cpus_ * sizes_.rs_max)));
-  // Values of a memory-mapped array lie 8 bytes apart at least.
-  LB_TRY_ASSIGN(rs_members_,
-                BpfMap::create(mapped_array("rs_members", sizeof(std::uint32_t), sizes_.rs_max)));
-  LB_TRY_ASSIGN(flows4_, BpfMap::create(mapped_array("flows4", sizeof(lb_flow_bucket4),
-                                                     sizes_.queues * sizes_.buckets4)));
-  LB_TRY_ASSIGN(flows6_, BpfMap::create(mapped_array("flows6", sizeof(lb_flow_bucket6),
-                                                     sizes_.queues * sizes_.buckets6)));
-  return {};
+BpfMapSpec FastPath::index_spec() const {
+  return mapped_array("lb_index", static_cast<std::uint32_t>(index_room_.bytes()), 1);
 }
 
-Status FastPath::make_objects() {
-  const auto index_bytes = static_cast<std::uint32_t>(index_room_.bytes());
-  LB_TRY_ASSIGN(index_, objects("vip_index", mapped_array("lb_index", index_bytes, 1), 1));
+void FastPath::list_maps() {
+  const std::uint32_t services = sizes_.services_max;
+  auto objects = [](const char* name, std::uint32_t entries) {
+    return BpfMapSpec{.name = name, .type = BPF_MAP_TYPE_ARRAY_OF_MAPS, .entries = entries};
+  };
+  auto add = [this](BpfMap& map, BpfMapSpec spec) {
+    shared_.push_back({.map = &map, .spec = std::move(spec), .inner = std::nullopt});
+  };
+  add(devs_, {.name = "devs", .type = BPF_MAP_TYPE_DEVMAP, .entries = LB_PORTS_MAX});
+  add(beats_, mapped_array("beats", sizeof(lb_beat), LB_QUEUES_MAX));
+  add(service_counts_, mapped_array("service_counts", sizeof(lb_service_count), cpus_ * services));
+  add(rs_counts_, mapped_array("rs_counts", sizeof(lb_rs_count), cpus_ * sizes_.rs_max));
+  // Values of a memory-mapped array lie 8 bytes apart at least.
+  add(rs_members_, mapped_array("rs_members", sizeof(std::uint32_t), sizes_.rs_max));
+  add(flows4_, mapped_array("flows4", sizeof(lb_flow_bucket4), sizes_.queues * sizes_.buckets4));
+  add(flows6_, mapped_array("flows6", sizeof(lb_flow_bucket6), sizes_.queues * sizes_.buckets6));
+  add(index_, objects("vip_index", 1));
+  shared_.back().inner = index_spec();
   for (std::uint32_t c = 0; c < LB_TABLE_CLASSES; ++c) {
-    LB_TRY_ASSIGN(tables_[c], objects(kTableMaps[c], table_spec(c), sizes_.services_max));
+    add(tables_[c], objects(kTableMaps[c], services));
+    shared_.back().inner = table_spec(c);
   }
-  return {};
+}
+
+Status FastPath::make_maps() {
+  for (const Shared& shared : shared_) {
+    BpfMapSpec spec = shared.spec;
+    BpfMap pattern;
+    if (shared.inner) {
+      LB_TRY_ASSIGN(pattern, BpfMap::create(*shared.inner));
+      spec.inner_fd = pattern.fd();
+    }
+    LB_TRY_ASSIGN(*shared.map, BpfMap::create(spec));
+    LB_TRY(pins_.pin(kMapPin + spec.name, shared.map->fd()));
+  }
+  if (!pins_) return {};
+  // The last one: without it the others are not taken over.
+  LB_TRY_ASSIGN(about_map_, BpfMap::create(about_spec()));
+  *about_map_.values<lb_about>() = about_;
+  return pins_.pin(kMapPin + about_spec().name, about_map_.fd());
 }
 
 Result<std::shared_ptr<TableObject>> FastPath::make(std::uint32_t slots, std::uint32_t members) {
@@ -97,14 +115,8 @@ Result<std::shared_ptr<TableObject>> FastPath::make(std::uint32_t slots, std::ui
 }
 
 void FastPath::give_to(BpfSpec& spec) const {
-  for (const auto& [name, map] :
-       {std::pair{"devs", &devs_}, std::pair{"beats", &beats_},
-        std::pair{"service_counts", &service_counts_}, std::pair{"rs_counts", &rs_counts_},
-        std::pair{"rs_members", &rs_members_}, std::pair{"flows4", &flows4_},
-        std::pair{"flows6", &flows6_}, std::pair{"vip_index", &index_},
-        std::pair{kTableMaps[0], &tables_[0]}, std::pair{kTableMaps[1], &tables_[1]},
-        std::pair{kTableMaps[2], &tables_[2]}}) {
-    spec.shared_maps.push_back({name, map->fd()});
+  for (const Shared& shared : shared_) {
+    spec.shared_maps.push_back({shared.spec.name, shared.map->fd()});
   }
   spec.constant("index_mask", index_room_.slots - 1)
       .constant("range_mask", index_room_.ranges - 1)
@@ -120,6 +132,7 @@ Status FastPath::install(const ServiceTable& table) {
   LB_TRY(install_tables(table, refs));
   LB_TRY(install_index(table, refs));
   forget_tables(table);
+  found_.clear();
   return {};
 }
 
@@ -155,7 +168,9 @@ Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint
     refs.push_back(kernel->table_class() << 24 | slot);
     if (installed_[slot].table == service.table) continue;
     batches[kernel->table_class()].keys.push_back(slot);
-    batches[kernel->table_class()].fds.push_back(kernel->fd());
+    batches[kernel->table_class()].fds.push_back(kernel->map().fd());
+    // Before it is named: what is named and not kept would be lost with this process.
+    if (pins_) LB_TRY(pins_.pin(object_pin(kernel->map().id()), kernel->map().fd()));
     done.emplace_back(slot, Installed{service.table, refs.back()});
   }
   for (std::uint32_t c = 0; c < LB_TABLE_CLASSES; ++c) {
@@ -171,6 +186,7 @@ Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint
     Installed& before = installed_[slot];
     const bool moved = before.ref != now.ref && before.ref != LB_TABLE_NONE;
     if (moved) stale_.push_back(before.ref);
+    if (before.table) replaced_.push_back(std::move(before.table));
     before = std::move(now);
   }
   return {};
@@ -179,15 +195,17 @@ Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint
 Status FastPath::install_index(const ServiceTable& table, std::span<const std::uint32_t> refs) {
   LB_TRY_ASSIGN(auto bytes, build_kernel_index(table, refs, index_room_));
   if (bytes == index_bytes_) return {};
-  LB_TRY_ASSIGN(BpfMap inner, BpfMap::create(mapped_array(
-                                  "lb_index", static_cast<std::uint32_t>(bytes.size()), 1)));
+  LB_TRY_ASSIGN(BpfMap inner, BpfMap::create(index_spec()));
   std::memcpy(inner.memory().data(), bytes.data(), bytes.size());
   inner.values<lb_index_head>()->generation = ++generation_;
   __u32 zero = 0;
   int fd = inner.fd();
+  if (pins_) LB_TRY(pins_.pin(object_pin(inner.id()), fd));
   if (bpf_map_update_elem(index_.fd(), &zero, &fd, BPF_ANY) != 0) {
     return fail_errno(errno, "vip_index: install the index");
   }
+  if (index_id_ != 0) pins_.remove(object_pin(index_id_));
+  index_id_ = inner.id();
   index_bytes_ = std::move(bytes);
   return {};
 }
@@ -201,11 +219,15 @@ void FastPath::forget_tables(const ServiceTable& table) {
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
     if (used[slot] || installed_[slot].ref == LB_TABLE_NONE) continue;
     stale_.push_back(installed_[slot].ref);
+    replaced_.push_back(std::move(installed_[slot].table));
     installed_[slot] = {};
   }
   for (std::uint32_t ref : std::exchange(stale_, {})) {
     const __u32 key = ref & LB_TABLE_KEY_MASK;
     std::ignore = bpf_map_delete_elem(tables_[ref >> 24].fd(), &key);
+  }
+  for (const auto& gone : std::exchange(replaced_, {})) {
+    if (pins_) pins_.remove(object_pin(static_cast<const KernelTable&>(*gone).map().id()));
   }
 }
 

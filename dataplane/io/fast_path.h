@@ -6,7 +6,10 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <set>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "bpf/lb_abi.h"
@@ -14,6 +17,7 @@
 #include "dataplane/base/ids.h"
 #include "dataplane/counters.h"
 #include "dataplane/io/bpf_map.h"
+#include "dataplane/base/pin_dir.h"
 #include "dataplane/table/kernel_index.h"
 #include "dataplane/table/service_table.h"
 #include "dataplane/table/table_object.h"
@@ -29,10 +33,28 @@ struct FastPathSizes {
   friend bool operator==(const FastPathSizes&, const FastPathSizes&) = default;
 };
 
+/// Where the maps are kept for the next lbd, and what may be taken over from the one before.
+struct FastPathPins {
+  const PinDir& dir;  ///< outlives the FastPath
+  lb_hash_key flow_key{};
+  bool adopt = true;  ///< false: all maps are made anew
+};
+
 class FastPath final : public TableMemory {
  public:
   /// Makes all maps. Errors: BpfError.
   [[nodiscard]] static Result<std::unique_ptr<FastPath>> create(const FastPathSizes& sizes);
+  /// Takes the maps over that an lbd has left in pins.dir, when they are sound and all that lb_about
+  /// says is the same; else says why not, removes them and makes new ones, which are kept there.
+  /// No other process may write to them; XDP programs may run. Errors: BpfError, those of PinDir.
+  [[nodiscard]] static Result<std::unique_ptr<FastPath>> create(const FastPathSizes& sizes,
+                                                                const FastPathPins& pins);
+
+  /// What the maps that were taken over forward: services as far as an index tells of them, with
+  /// their tables. Empty when the maps are new.
+  [[nodiscard]] const std::vector<Service>& found() const noexcept { return found_; }
+  /// Whether the maps were there before.
+  [[nodiscard]] bool adopted() const noexcept { return adopted_; }
 
   /// A table whose memory is an inner map; on the heap when it is over the largest class: then
   /// workers decide for its service.
@@ -67,9 +89,24 @@ class FastPath final : public TableMemory {
     std::shared_ptr<const TableObject> table;
     std::uint32_t ref = LB_TABLE_NONE;
   };
-  explicit FastPath(const FastPathSizes& sizes) : sizes_(sizes) {}
+  /// One of the maps that all ports share; its name is the program's and, with a prefix, the pin's.
+  struct Shared {
+    BpfMap* map;
+    BpfMapSpec spec;
+    std::optional<BpfMapSpec> inner;  ///< of an array of maps
+  };
+  FastPath(const FastPathSizes& sizes, const FastPathPins& pins);
+  void list_maps();
+  [[nodiscard]] BpfMapSpec index_spec() const;
   [[nodiscard]] Status make_maps();
-  [[nodiscard]] Status make_objects();
+  // fast_path_adopt.cc:
+  [[nodiscard]] Status take_over();
+  [[nodiscard]] Status find_services(std::set<std::uint32_t>& kept);
+  [[nodiscard]] Result<std::shared_ptr<TableObject>> find_table(const IndexedService& indexed);
+  [[nodiscard]] Result<BpfMap> object_in(const BpfMap& outer, std::uint32_t key,
+                                         const BpfMapSpec& spec) const;
+  void forget_the_rest(const std::set<std::uint32_t>& kept) const;
+  void let_go();
   void name_members(const ServiceTable& table) const;
   [[nodiscard]] Status install_tables(const ServiceTable& table, std::vector<std::uint32_t>& refs);
   [[nodiscard]] Status install_index(const ServiceTable& table,
@@ -77,14 +114,21 @@ class FastPath final : public TableMemory {
   void forget_tables(const ServiceTable& table);
 
   FastPathSizes sizes_;
+  const PinDir& pins_;
+  std::vector<Shared> shared_;
+  bool adopted_ = false;
+  std::vector<Service> found_;
+  lb_about about_{};
   std::uint32_t cpus_ = 1;
   IndexRoom index_room_;
-  BpfMap devs_, beats_, service_counts_, rs_counts_, rs_members_, flows4_, flows6_;
+  BpfMap about_map_, devs_, beats_, service_counts_, rs_counts_, rs_members_, flows4_, flows6_;
   BpfMap index_, tables_[LB_TABLE_CLASSES];
   std::vector<std::byte> index_bytes_;  ///< as installed, generation 0; empty: none yet
+  std::uint32_t index_id_ = 0;          ///< the kernel's, of the map that holds them
   std::uint64_t generation_ = 0;        ///< of the index
   std::vector<Installed> installed_;    ///< by service slot
   std::vector<std::uint32_t> stale_;    ///< refs that no index names any more
+  std::vector<std::shared_ptr<const TableObject>> replaced_;  ///< nor any array of maps
 };
 
 }  // namespace lb

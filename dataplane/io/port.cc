@@ -10,7 +10,8 @@
 
 namespace lb {
 
-Result<std::unique_ptr<Port>> Port::open(const PortConfig& config, const OffloadNotes& notes) {
+Result<std::unique_ptr<Port>> Port::open(const PortConfig& config, const OffloadNotes& notes,
+                                         const PinDir& pins) {
   const auto& name = config.interface;
   LB_TRY_ASSIGN(auto link, read_link(name));
   if (!link.ethernet) {
@@ -22,7 +23,7 @@ Result<std::unique_ptr<Port>> Port::open(const PortConfig& config, const Offload
                                     "(ethtool -l {})",
                                     name, name));
   }
-  std::unique_ptr<Port> port(new Port(name, link, notes));
+  std::unique_ptr<Port> port(new Port(name, link, notes, pins));
   port->driver_ = driver_name(name);
   port->queues_ = port->queues_now_ = queues;
   return port;
@@ -42,11 +43,29 @@ Status Port::attach(XdpMode mode, bool replace_foreign) {
     spdlog::info("{}", vlan_reason_);
   }
   LB_TRY(program_->set_mac(link_.mac));
+  if (found_) {
+    in_force_ = program_->adopt(std::move(*std::exchange(found_, std::nullopt)), link_.ifindex);
+    stays_ = true;  // until go_live() it is as it was found
+    return {};
+  }
   LB_TRY_ASSIGN(in_force_, program_->attach(link_.ifindex, interface_, mode, replace_foreign));
   return {};
 }
 
-Port::~Port() { detach(); }
+Status Port::go_live() {
+  LB_TRY(program_->go_live(pins_, link_.ifindex));
+  stays_ = false;
+  return {};
+}
+
+void Port::detach() noexcept {
+  if (program_ && !stays_) program_->detach(pins_, link_.ifindex);
+}
+
+Port::~Port() {
+  detach();
+  if (stays_ || found_) offloads_.keep();
+}
 
 void Port::follow_mac() {
   auto now = read_link(interface_);

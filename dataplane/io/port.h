@@ -20,27 +20,35 @@ class Port {
  public:
   /// Reads the interface; nothing is loaded yet. Errors: ENODEV; EINVAL (not Ethernet, no RX
   /// queues).
+  /// `pins` outlives the port.
   [[nodiscard]] static Result<std::unique_ptr<Port>> open(const PortConfig& config,
-                                                          const OffloadNotes& notes);
+                                                          const OffloadNotes& notes,
+                                                          const PinDir& pins);
   /// Loads the program for it; nothing is attached yet. Errors: BpfError.
   [[nodiscard]] Status load(const FastPath& shared);
   Port(const Port&) = delete;
   Port& operator=(const Port&) = delete;
   ~Port();
 
-  /// Turns receive VLAN stripping and the VLAN filter off, then attaches the program. Errors as
-  /// XdpProgram::attach, and EOPNOTSUPP when VLAN stripping stays on.
+  /// Looks for the link that an lbd before has left on the interface: then attach() takes it over.
+  void find_link(XdpMode mode) {
+    found_ = XdpProgram::find_link(pins_, link_.ifindex, interface_, mode);
+  }
+  /// Turns receive VLAN stripping and the VLAN filter off, then attaches the program, or takes the
+  /// link over whose program goes on until go_live(). Errors as XdpProgram::attach, and EOPNOTSUPP
+  /// when VLAN stripping stays on.
   [[nodiscard]] Status attach(XdpMode mode, bool replace_foreign);
   /// Errors: another XDP program is there.
   [[nodiscard]] Status check_room() const {
+    if (found_) return {};
     return XdpProgram::check_room(link_.ifindex, interface_);
   }
-  /// The start is a success: what attach() replaced is not put back at the end.
-  void keep() noexcept { program_->keep(); }
+  /// From here on our program runs: what attach() replaced is not put back at the end.
+  [[nodiscard]] Status go_live();
+  /// At the end the interface stays as it is: link, program and what was switched off.
+  void leave_as_is() noexcept { stays_ = true; }
   /// Takes the program off. Packets go to the kernel's stack from now on.
-  void detach() noexcept {
-    if (program_) program_->detach();
-  }
+  void detach() noexcept;
 
   /// Tells the program when the interface's MAC address has changed: it passes frames for others
   /// by.
@@ -63,10 +71,12 @@ class Port {
 
  private:
   [[nodiscard]] std::string queues_problem() const;
-  Port(const std::string& interface, LinkInfo link, OffloadNotes notes)
-      : interface_(interface),
+  Port(const std::string& interface, LinkInfo link, OffloadNotes notes, const PinDir& pins)
+      : pins_(pins),
+        interface_(interface),
         link_(link),
         offloads_(interface, std::move(notes), ethtool_offloads()) {}
+  const PinDir& pins_;
   std::string interface_;
   std::string driver_;
   LinkInfo link_;
@@ -75,6 +85,8 @@ class Port {
   PortOffloads offloads_;
   std::string vlan_reason_;  ///< why tagged frames do not all come in; empty: they do
   std::optional<XdpProgram> program_;
+  std::optional<BpfLink> found_;  ///< of an lbd before
+  bool stays_ = false;            ///< nothing is undone at the end
   XdpProgram::InForce in_force_;
 };
 

@@ -58,6 +58,47 @@ Result<XdpProgram> XdpProgram::load(const FastPath& shared) {
   return program;
 }
 
+std::optional<BpfLink> XdpProgram::find_link(const PinDir& pins, int ifindex,
+                                             const std::string& interface, XdpMode mode) {
+  const std::string name = link_pin(ifindex);
+  if (!pins || pins.names(name).empty()) return std::nullopt;
+  auto remove = [&](const std::string& why) -> std::optional<BpfLink> {
+    spdlog::warn("pins {}: {} is removed: {}", pins.path(), name, why);
+    pins.remove(name);
+    return std::nullopt;
+  };
+  auto link = BpfLink::adopt(pins.path_of(name));
+  if (!link) return remove(link.error().message);
+  const std::optional<XdpLinkInfo> info = link->xdp();
+  if (!info) return remove("it is no link of an XDP program");
+  if (info->ifindex != ifindex) return remove("it is on no interface any more");
+  auto attached = query_xdp(ifindex);
+  if (!attached || !*attached || (*attached)->id != info->program_id ||
+      (*attached)->name != kProgram) {
+    return remove(fmt::format("it is not what runs on {}", interface));
+  }
+  const bool wrong = mode == XdpMode::Native && (*attached)->generic;
+  if (wrong || (mode == XdpMode::Generic && !(*attached)->generic)) {
+    return remove(fmt::format("{} is attached to in the other xdp_mode; {} is without a program "
+                              "for a moment",
+                              interface, interface));
+  }
+  return std::move(*link);
+}
+
+void XdpProgram::remove_other_links(const PinDir& pins, std::span<const int> ifindexes) {
+  std::vector<std::string> ours;
+  for (int ifindex : ifindexes) ours.push_back(link_pin(ifindex));
+  for (const std::string& name : pins.names(kLinkPin)) {
+    if (std::ranges::find(ours, name) != ours.end()) continue;
+    spdlog::info("pins {}: {} is removed: its interface is gone or no port any more", pins.path(),
+                 name);
+    // With the link held, the program is off when its descriptor closes, not some time later.
+    const auto link = BpfLink::adopt(pins.path_of(name));
+    pins.remove(name);
+  }
+}
+
 Status XdpProgram::check_room(int ifindex, const std::string& interface) {
   LB_TRY_ASSIGN(auto attached, query_xdp(ifindex));
   if (!attached) return {};
@@ -79,23 +120,54 @@ Result<XdpProgram::InForce> XdpProgram::attach(int ifindex, const std::string& i
     LB_TRY(check_room(ifindex, interface));
   }
   auto in_force = attach_to(ifindex, interface, mode);
-  if (!in_force) detach();
+  if (!in_force) undo_attach();
   return in_force;
 }
 
-void XdpProgram::detach() noexcept {
+XdpProgram::InForce XdpProgram::adopt(BpfLink link, int ifindex) {
+  link_ = std::move(link);
+  InForce in_force;
+  in_force.program_id = program_id();
+  if (auto attached = query_xdp(ifindex); attached && *attached && (*attached)->generic) {
+    in_force.mode = XdpAttachMode::Generic;
+    in_force.reason = "as the lbd before attached it";
+  }
+  return in_force;
+}
+
+Status XdpProgram::go_live(const PinDir& pins, int ifindex) {
+  if (link_.pinned()) {
+    LB_TRY(object_.replace(link_, kProgram));
+  } else if (pins) {
+    LB_TRY(link_.pin(pins.path_of(link_pin(ifindex))));
+  }
+  live_ = true;
+  replaced_ = TakenXdp();
+  return {};
+}
+
+void XdpProgram::detach(const PinDir& pins, int ifindex) noexcept {
+  if (live_ && link_.pinned()) pins.remove(link_pin(ifindex));
+  undo_attach();
+}
+
+void XdpProgram::undo_attach() noexcept {
   link_ = BpfLink();
   if (auto back = replaced_.put_back(); !back) {
     spdlog::error("the XDP program that was there before: {}", back.error().message);
   }
 }
 
+std::uint32_t XdpProgram::program_id() const {
+  bpf_prog_info info{};
+  __u32 bytes = sizeof info;
+  return bpf_obj_get_info_by_fd(program_, &info, &bytes) == 0 ? info.id : 0;
+}
+
 Result<XdpProgram::InForce> XdpProgram::attach_to(int ifindex, const std::string& interface,
                                                   XdpMode mode) {
   InForce in_force;
-  bpf_prog_info info{};
-  __u32 bytes = sizeof info;
-  if (bpf_obj_get_info_by_fd(program_, &info, &bytes) == 0) in_force.program_id = info.id;
+  in_force.program_id = program_id();
   if (mode != XdpMode::Generic) {
     auto native = object_.attach_xdp(kProgram, ifindex, XdpAttachMode::Native);
     if (native) {

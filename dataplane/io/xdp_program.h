@@ -5,6 +5,8 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -42,6 +44,15 @@ class XdpProgram {
   /// Loads the program over what all ports share. Errors: BpfError, as BpfObject::load.
   [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared);
 
+  /// The link that an lbd has left in `pins` on this interface, if it goes on by it: in mode
+  /// `mode`. A pin that is something else, or has no interface any more, is removed, with a line in
+  /// the log.
+  [[nodiscard]] static std::optional<BpfLink> find_link(const PinDir& pins, int ifindex,
+                                                        const std::string& interface,
+                                                        XdpMode mode);
+  /// Removes the pinned links of interfaces that are none of these: so the program leaves them.
+  static void remove_other_links(const PinDir& pins, std::span<const int> ifindexes);
+
   /// Whether another program is on the interface. Errors: Occupied, with its name and id.
   [[nodiscard]] static Status check_room(int ifindex, const std::string& interface);
   /// Attaches by a bpf_link. Auto: native, else generic with the reason. A program that is there
@@ -50,10 +61,14 @@ class XdpProgram {
   /// Failed.
   [[nodiscard]] Result<InForce> attach(int ifindex, const std::string& interface, XdpMode mode,
                                        bool replace_foreign);
-  /// The start is a success: the program that was replaced is not put back any more.
-  void keep() noexcept { replaced_ = TakenXdp(); }
-  /// Takes the program off the interface; harmless when the interface is gone.
-  void detach() noexcept;
+  /// Instead: the program goes on to run that the link has, until go_live().
+  [[nodiscard]] InForce adopt(BpfLink link, int ifindex);
+  /// From here on this program runs, without a gap where an adopted link had another one, and the
+  /// link is kept in `pins` when this process ends. What attach() replaced is not put back any more.
+  [[nodiscard]] Status go_live(const PinDir& pins, int ifindex);
+  /// Takes the program off the interface; harmless when the interface is gone. An adopted link is
+  /// left as it was found unless the program is live.
+  void detach(const PinDir& pins, int ifindex) noexcept;
 
   /// Enters a bound AF_XDP socket for RX queue `queue` (< LB_QUEUES_MAX), or takes it out (fd < 0).
   [[nodiscard]] Status set_socket(std::uint32_t queue, int socket_fd);
@@ -76,9 +91,12 @@ class XdpProgram {
  private:
   explicit XdpProgram(BpfObject object) : object_(std::move(object)) {}
   [[nodiscard]] Result<InForce> attach_to(int ifindex, const std::string& interface, XdpMode mode);
+  [[nodiscard]] std::uint32_t program_id() const;
+  void undo_attach() noexcept;
   [[nodiscard]] Status write_settings();
   BpfObject object_;
   BpfLink link_;
+  bool live_ = false;
   TakenXdp replaced_;
   lb_settings settings_{};
   int xsks_ = -1, settings_map_ = -1, counters_ = -1, program_ = -1;  // object_'s

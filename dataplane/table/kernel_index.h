@@ -31,4 +31,14 @@ struct IndexRoom {
 [[nodiscard]] Result<std::vector<std::byte>> build_kernel_index(
     const ServiceTable& table, std::span<const std::uint32_t> table_refs, const IndexRoom& room);
 
+/// A service as far as an index tells: its scheduler is one that remembers and hashes alike.
+struct IndexedService {
+  Service service;
+  std::uint32_t table_ref = LB_TABLE_NONE;
+};
+/// The services of an index that another lbd has built; nothing of it is trusted. `bytes`:
+/// room.bytes() of them. Errors: EINVAL, with what cannot be.
+[[nodiscard]] Result<std::vector<IndexedService>> read_kernel_index(
+    std::span<const std::byte> bytes, const IndexRoom& room);
+
 }  // namespace lb

@@ -12,6 +12,7 @@ LBD_TOML = """\
 socket = "{directory}/lbd.sock"
 state = "{directory}/state.json"
 [dataplane]
+pins = ""
 engine = "{engine}"
 cpus = [{cpu}]
 flows_max = {flows_max}

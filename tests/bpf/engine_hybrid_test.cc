@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Engine with XDP programs that forward by themselves, and with ones that must not.
-#include <optional>
-
-#include "bpf/bench_fwd.skel.h"
 #include "tests/bpf/engine_run.h"
+#include "tests/bpf/passing_end.h"
 #include "tests/bpf/xdp_program_run.h"
 
 namespace lb {
@@ -19,31 +17,6 @@ std::unique_ptr<ServiceTable> hashed_service(Engine& engine, unsigned egress) {
   world.spec().real_servers[0].mac = kRsMac;
   return world.build();
 }
-
-/// What a veth needs at its other end to take what XDP sends.
-class PassingEnd {
- public:
-  explicit PassingEnd(const char* interface) {
-    std::size_t bytes = 0;
-    const void* elf = bench_fwd__elf_bytes(&bytes);
-    auto object = BpfObject::load({.name = "bench_fwd",
-                                   .elf = {static_cast<const std::byte*>(elf), bytes},
-                                   .constants = {},
-                                   .shared_maps = {},
-                                   .alternatives = {}});
-    if (!object) return;
-    auto link = object->attach_xdp("bench_pass", static_cast<int>(if_nametoindex(interface)),
-                                   XdpAttachMode::Native);
-    if (!link) return;
-    object_.emplace(std::move(*object));
-    link_ = std::move(*link);
-  }
-  [[nodiscard]] bool attached() const { return static_cast<bool>(link_); }
-
- private:
-  std::optional<BpfObject> object_;
-  BpfLink link_;
-};
 
 TEST_F(EngineRun, ForwardsInTheKernelOutOfEitherPort) {
   PassingEnd one("c0");

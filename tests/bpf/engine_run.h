@@ -26,6 +26,7 @@ inline const MacAddr kClientMac = test::mac("02:00:00:00:00:01");
 
 inline DataplaneConfig small_config(std::vector<std::string> interfaces) {
   DataplaneConfig config;
+  config.pins.clear();
   for (auto& name : interfaces) config.ports.push_back({std::move(name)});
   config.path.flows_max = 4096;
   config.path.flows_max_v6 = 4096;

@@ -86,6 +86,7 @@ class FastWorld {
     TableObject& table = **made;
     plan.write(table);
     table.head().members = service.rs_count;
+    table.head().service_id = raw(service.id);
     for (std::uint32_t i = 0; i < service.rs_count; ++i) {
       const RealServer& rs = spec_.real_servers[service.rs_first + i];
       const EgressPort& port = spec_.ports[raw(rs.egress)];

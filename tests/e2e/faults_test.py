@@ -90,7 +90,8 @@ def reset_removes_what_a_killed_lbd_left(bed):
     lbd.stop(signal.SIGKILL)
     expect(bed.vip in bed.sh("dir", "ip", "addr").stdout, "the VIP is still there")
     expect(not strips(), "VLAN tags are still left in frames")
-    command = [testbed.BUILD / "control/lbctl", "--socket", lbd.socket, "reset"]
+    command = [testbed.BUILD / "control/lbctl", "--socket", lbd.socket, "reset",
+               "--pins", bed.run / "bpf/lbd"]
     bed.sh("dir", *command, "--dry-run")
     expect(bed.vip in bed.sh("dir", "ip", "addr").stdout and not strips(), "a dry run changes nothing")
     bed.sh("dir", *command)

@@ -46,6 +46,7 @@ class FakeDataplane : public Dataplane {
     }
   }
 
+  std::vector<Service> adopted() const override { return left; }
   TableMemory& table_memory() override { return memory; }
   void refresh_counters() override {}
   Result<Generation> publish(std::unique_ptr<ServiceTable> next) override {
@@ -98,6 +99,7 @@ class FakeDataplane : public Dataplane {
   }
 
   HeapTableMemory memory;
+  std::vector<Service> left;  ///< by an lbd before
   std::unique_ptr<ServiceTable> table;  ///< the last one published
   bool workers_adopt = true;            ///< at once
   Generation generation = Generation::None;
