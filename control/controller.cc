@@ -88,8 +88,8 @@ void Controller::adopt() {
       continue;
     }
     for (const TableKeeper::Named& member : TableKeeper::named(*service.table)) {
-      ids.real_servers.emplace(
-          KnownIds::RealServer{service.address, member.address, member.sorry}, member.id);
+      ids.real_servers.emplace(KnownIds::RsName{service.address, member.address, member.sorry},
+                               KnownIds::Rs{member.id, member.up});
     }
   }
   registry_.prefer(std::move(ids));

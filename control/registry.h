@@ -34,16 +34,20 @@ struct DrainRest {
   bool unseen = false;      ///< there may be others that nobody remembers
 };
 
-/// Ids that an earlier run gave and the packet path still goes by.
+/// What an earlier run named, by the ids that it gave, and the packet path still goes by.
 struct KnownIds {
-  struct RealServer {
+  struct RsName {
     ServiceAddr service;
     IpAddr address;
     bool sorry = false;
-    friend auto operator<=>(const RealServer&, const RealServer&) = default;
+    friend auto operator<=>(const RsName&, const RsName&) = default;
+  };
+  struct Rs {
+    RsId id = RsId::None;
+    bool up = false;  ///< it was in service at the end
   };
   std::map<ServiceAddr, ServiceId> services;
-  std::map<RealServer, RsId> real_servers;
+  std::map<RsName, Rs> real_servers;
 };
 
 /// A drain that is over: the RS is to be removed.
@@ -125,8 +129,8 @@ class Registry {
   // Config and state. At start: restore(), then load(). At SIGHUP: load().
   /// Takes the overlay and the last known health from the state file; used by the next load().
   void restore(Overlay overlay, HealthMemory health);
-  /// What the next load() finds in the desired state gets these ids again; none of them is given to
-  /// anything else. REQUIRES: before the first load().
+  /// What the next load() finds in the desired state gets these ids again, and real servers that
+  /// were in service are up until a check says otherwise; no id is given to anything else. REQUIRES: before the first load().
   void prefer(KnownIds ids);
   /// Flows may still name these ids of an earlier run: they are not given again.
   void saw(ServiceId service, RsId rs) noexcept;
@@ -159,7 +163,7 @@ class Registry {
   void untally(const ServiceEntry& entry);
   void forget_unwanted_ids(const ServiceMap& next);
   [[nodiscard]] ServiceId service_id_for(const ServiceAddr& address);
-  [[nodiscard]] RsId rs_id_for(const KnownIds::RealServer& rs);
+  [[nodiscard]] KnownIds::Rs known_or_new(const KnownIds::RsName& rs);
   void adopt(ServiceMap next, std::uint64_t now_ms);
   void adopt_service(const ServiceAddr& address, ServiceEntry& entry, std::uint64_t now_ms);
   [[nodiscard]] std::vector<std::string> changes_to(const ServiceMap& next) const;

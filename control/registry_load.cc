@@ -87,7 +87,7 @@ void Registry::prefer(KnownIds ids) {
     return !service_slots_.claim(raw(one.second));
   });
   std::erase_if(ids.real_servers, [this](const auto& one) {
-    return !rs_slots_.claim(raw(one.second));
+    return !rs_slots_.claim(raw(one.second.id));
   });
   known_ = std::move(ids);
 }
@@ -105,13 +105,13 @@ void Registry::forget_unwanted_ids(const ServiceMap& next) {
     return true;
   });
   std::erase_if(known_.real_servers, [&](const auto& one) {
-    const KnownIds::RealServer& rs = one.first;
+    const KnownIds::RsName& rs = one.first;
     const ServiceEntry* service = find_in(next, rs.service);
     const bool wanted =
         service != nullptr &&
         (rs.sorry ? service->settings.sorry && service->settings.sorry->address == rs.address
                   : service->real_servers.contains(rs.address));
-    if (!wanted) rs_slots_.give_back(slot_of(one.second));
+    if (!wanted) rs_slots_.give_back(slot_of(one.second.id));
     return !wanted;
   });
 }
@@ -121,9 +121,9 @@ ServiceId Registry::service_id_for(const ServiceAddr& address) {
   return static_cast<ServiceId>(service_slots_.take());
 }
 
-RsId Registry::rs_id_for(const KnownIds::RealServer& rs) {
+KnownIds::Rs Registry::known_or_new(const KnownIds::RsName& rs) {
   if (auto known = known_.real_servers.extract(rs)) return known.mapped();
-  return static_cast<RsId>(rs_slots_.take());
+  return {.id = static_cast<RsId>(rs_slots_.take()), .up = false};
 }
 
 std::vector<std::string> Registry::changes_to(const ServiceMap& next) const {
@@ -193,7 +193,7 @@ void Registry::adopt_service(const ServiceAddr& address, ServiceEntry& entry,
   if (entry.settings.sorry) {
     entry.sorry_id = same_sorry(now, entry)
                          ? now->sorry_id
-                         : rs_id_for({address, entry.settings.sorry->address, true});
+                         : known_or_new({address, entry.settings.sorry->address, true}).id;
     LB_ASSERT(entry.sorry_id != RsId::None);
   }
   for (auto& [rs_address, rs] : entry.real_servers) {
@@ -202,9 +202,12 @@ void Registry::adopt_service(const ServiceAddr& address, ServiceEntry& entry,
       keep(rs, *before, entry.settings.health.type);
       continue;
     }
-    rs.id = rs_id_for({address, rs_address, false});
+    const KnownIds::Rs known = known_or_new({address, rs_address, false});
+    rs.id = known.id;
     LB_ASSERT(rs.id != RsId::None);
     rs.health = initial_health(entry.settings, restored_health_, address, rs_address);
+    // The state file may be a second older than the end of a run.
+    if (known.up && rs.health != Health::Off) rs.health = Health::Up;
     rs.health_since_ms = now_ms;
     if (rs.health == Health::Up || rs.health == Health::Down) {
       rs.health_reason = "as before the restart of lbd";

@@ -326,7 +326,8 @@ std::vector<TableKeeper::Named> TableKeeper::named(const TableObject& table) {
     if (table.member(i).id == 0) continue;
     all.push_back({.id = static_cast<RsId>(table.member(i).id),
                    .address = address_of(name),
-                   .sorry = name.sorry != 0});
+                   .sorry = name.sorry != 0,
+                   .up = (table.member(i).flags & LB_RS_UP) != 0});
   }
   return all;
 }

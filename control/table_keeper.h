@@ -63,6 +63,7 @@ class TableKeeper {
     RsId id = RsId::None;
     IpAddr address;
     bool sorry = false;
+    bool up = false;
   };
   /// Those that have an id.
   [[nodiscard]] static std::vector<Named> named(const TableObject& table);
