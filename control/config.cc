@@ -91,8 +91,9 @@ void read_pins(TableReader& reader, DataplaneConfig& dataplane) {
       {{"detach", StopMode::Detach}, {"pass", StopMode::Pass}, {"keep", StopMode::Keep}});
   dataplane.stop_mode = stop.value_or(dataplane.stop_mode);
   if (dataplane.stop_mode != StopMode::Detach && dataplane.pins.empty()) {
-    reader.problem("stop_mode", "only \"detach\" goes without pins (set pins to a directory on a "
-                                "bpffs)");
+    reader.problem("stop_mode",
+                   "only \"detach\" goes without pins (set pins to a directory on a "
+                   "bpffs)");
   }
 }
 

@@ -39,7 +39,8 @@ class Controller {
   Controller(Config config, std::string config_path, State state, Parts parts);
 
   /// Loads the config's services with the run-time changes of the state over them, and publishes
-  /// the first generation, which comes from what an lbd before has left to be forwarded; panic is on before that when it was on in the state.
+  /// the first generation, which comes from what an lbd before has left to be forwarded; panic is
+  /// on before that when it was on in the state.
   Result<ReloadReport> start();
 
   // Commands. Each is published when it returns; an error (no memory is one) means that nothing has

@@ -130,7 +130,8 @@ class Registry {
   /// Takes the overlay and the last known health from the state file; used by the next load().
   void restore(Overlay overlay, HealthMemory health);
   /// What the next load() finds in the desired state gets these ids again, and real servers that
-  /// were in service are up until a check says otherwise; no id is given to anything else. REQUIRES: before the first load().
+  /// were in service are up until a check says otherwise; no id is given to anything else.
+  /// REQUIRES: before the first load().
   void prefer(KnownIds ids);
   /// Flows may still name these ids of an earlier run: they are not given again.
   void saw(ServiceId service, RsId rs) noexcept;

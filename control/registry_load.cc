@@ -83,12 +83,10 @@ void Registry::restore(Overlay overlay, HealthMemory health) {
 }
 
 void Registry::prefer(KnownIds ids) {
-  std::erase_if(ids.services, [this](const auto& one) {
-    return !service_slots_.claim(raw(one.second));
-  });
-  std::erase_if(ids.real_servers, [this](const auto& one) {
-    return !rs_slots_.claim(raw(one.second.id));
-  });
+  std::erase_if(ids.services,
+                [this](const auto& one) { return !service_slots_.claim(raw(one.second)); });
+  std::erase_if(ids.real_servers,
+                [this](const auto& one) { return !rs_slots_.claim(raw(one.second.id)); });
   known_ = std::move(ids);
 }
 

@@ -145,7 +145,7 @@ def part_e2e(tally, long):
         return
     e2e(tally, "e2e", ["--long"] if long else [])
     # What the engines have to do alike, once more with the other one.
-    e2e(tally, "e2e afxdp", ["--engine=afxdp", "traffic.", "packets.", "faults."])
+    e2e(tally, "e2e afxdp", ["--engine=afxdp", "traffic.", "packets.", "faults.", "restart.kill", "restart.up"])
 
 
 def e2e(tally, title, arguments):

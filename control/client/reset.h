@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // reset: removes what an lbd that died left behind: VIP addresses with our mark, an XDP program of
-// ours and what it has pinned, offloads that it had switched off, lock and socket files. Local; refuses while lbd lives,
-// and keeps off every interface that one holds.
+// ours and what it has pinned, offloads that it had switched off, lock and socket files. Local;
+// refuses while lbd lives, and keeps off every interface that one holds.
 #pragma once
 
 #include <optional>

@@ -20,8 +20,8 @@ class PinDir {
  public:
   /// Nowhere: nothing is kept.
   PinDir() = default;
-  /// Makes `path` (0700) where it is missing, and locks it. Errors: EOPNOTSUPP (not on a bpffs, with
-  /// what to do), EBUSY (another lbd has it), EACCES and what else the kernel says.
+  /// Makes `path` (0700) where it is missing, and locks it. Errors: EOPNOTSUPP (not on a bpffs,
+  /// with what to do), EBUSY (another lbd has it), EACCES and what else the kernel says.
   [[nodiscard]] static Result<PinDir> open(const std::string& path);
 
   [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(directory_); }

@@ -15,9 +15,9 @@
 #include "bpf/lb_abi.h"
 #include "dataplane/base/bpf_object.h"
 #include "dataplane/base/ids.h"
+#include "dataplane/base/pin_dir.h"
 #include "dataplane/counters.h"
 #include "dataplane/io/bpf_map.h"
-#include "dataplane/base/pin_dir.h"
 #include "dataplane/table/kernel_index.h"
 #include "dataplane/table/service_table.h"
 #include "dataplane/table/table_object.h"
@@ -44,9 +44,10 @@ class FastPath final : public TableMemory {
  public:
   /// Makes all maps. Errors: BpfError.
   [[nodiscard]] static Result<std::unique_ptr<FastPath>> create(const FastPathSizes& sizes);
-  /// Takes the maps over that an lbd has left in pins.dir, when they are sound and all that lb_about
-  /// says is the same; else says why not, removes them and makes new ones, which are kept there.
-  /// No other process may write to them; XDP programs may run. Errors: BpfError, those of PinDir.
+  /// Takes the maps over that an lbd has left in pins.dir, when they are sound and all that
+  /// lb_about says is the same; else says why not, removes them and makes new ones, which are kept
+  /// there. No other process may write to them; XDP programs may run. Errors: BpfError, those of
+  /// PinDir.
   [[nodiscard]] static Result<std::unique_ptr<FastPath>> create(const FastPathSizes& sizes,
                                                                 const FastPathPins& pins);
 

@@ -79,9 +79,10 @@ std::optional<BpfLink> XdpProgram::find_link(const PinDir& pins, int ifindex,
   }
   const bool wrong = mode == XdpMode::Native && (*attached)->generic;
   if (wrong || (mode == XdpMode::Generic && !(*attached)->generic)) {
-    return remove(fmt::format("{} is attached to in the other xdp_mode; {} is without a program "
-                              "for a moment",
-                              interface, interface));
+    return remove(
+        fmt::format("{} is attached to in the other xdp_mode; {} is without a program "
+                    "for a moment",
+                    interface, interface));
   }
   return std::move(*link);
 }

@@ -48,8 +48,7 @@ class XdpProgram {
   /// `mode`. A pin that is something else, or has no interface any more, is removed, with a line in
   /// the log.
   [[nodiscard]] static std::optional<BpfLink> find_link(const PinDir& pins, int ifindex,
-                                                        const std::string& interface,
-                                                        XdpMode mode);
+                                                        const std::string& interface, XdpMode mode);
   /// Removes the pinned links of interfaces that are none of these: so the program leaves them.
   static void remove_other_links(const PinDir& pins, std::span<const int> ifindexes);
 
@@ -64,7 +63,8 @@ class XdpProgram {
   /// Instead: the program goes on to run that the link has, until go_live().
   [[nodiscard]] InForce adopt(BpfLink link, int ifindex);
   /// From here on this program runs, without a gap where an adopted link had another one, and the
-  /// link is kept in `pins` when this process ends. What attach() replaced is not put back any more.
+  /// link is kept in `pins` when this process ends. What attach() replaced is not put back any
+  /// more.
   [[nodiscard]] Status go_live(const PinDir& pins, int ifindex);
   /// Takes the program off the interface; harmless when the interface is gone. An adopted link is
   /// left as it was found unless the program is live.

@@ -244,9 +244,8 @@ TEST_F(EnginePins, ADamagedTableOrIndexIsNotBelieved) {
   const auto index_bytes = static_cast<std::uint32_t>(IndexRoom::for_services(16).bytes());
   const std::vector<std::function<void()>> damages{
       [&] {
-        object(table_bytes, [](std::byte* at) {
-          reinterpret_cast<lb_table_head*>(at)->slots = 0xffffffff;
-        });
+        object(table_bytes,
+               [](std::byte* at) { reinterpret_cast<lb_table_head*>(at)->slots = 0xffffffff; });
       },
       [&] {
         object(table_bytes, [](std::byte* at) { reinterpret_cast<lb_table_head*>(at)->magic = 0; });

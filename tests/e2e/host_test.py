@@ -107,7 +107,8 @@ address = "{FREE_V4}:80/tcp"
 [[service.real_server]]
 address = "{client}"
 state = "up"
-''', ports=[inside]).replace("lbd.sock", "other.sock").replace("state.json", "other.json").replace("bpf/lbd", "bpf/other"), name="other")
+''', ports=[inside]).replace("lbd.sock", "other.sock").replace("state.json", "other.json")
+                .replace("bpf/lbd", "bpf/other"), name="other")
     config = bed.config(bed.web(), ports=[outside])
     with Lbd(bed, config) as lbd, other:
         before = bed.sh("dir", "ip", "-o", "address", "show").stdout

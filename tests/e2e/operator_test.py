@@ -112,7 +112,7 @@ def interface_that_cannot_is_refused(bed):
 @test()
 def second_lbd_on_the_interface_is_refused(bed):
     with serving(bed) as lbd:
-        other = bed.config(bed.web()).replace("lbd.sock", "other.sock").replace("state.json", "other.json").replace("bpf/lbd", "bpf/other")
+        other = bed.config(bed.web()).replace("lbd.sock", "other.sock").replace("state.json", "other.json")
         start_fails(bed, other, "eth0", name="other")
         start_fails(bed, bed.config(bed.web()), "another lbd", str(lbd.process.pid), name="same")
         expect(bed.get().startswith("rs"), "the first one serves on")

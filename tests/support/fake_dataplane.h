@@ -99,7 +99,7 @@ class FakeDataplane : public Dataplane {
   }
 
   HeapTableMemory memory;
-  std::vector<Service> left;  ///< by an lbd before
+  std::vector<Service> left;            ///< by an lbd before
   std::unique_ptr<ServiceTable> table;  ///< the last one published
   bool workers_adopt = true;            ///< at once
   Generation generation = Generation::None;

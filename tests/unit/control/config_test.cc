@@ -97,6 +97,8 @@ TEST(Config, WriterRoundTripsEveryKey) {
   full->dataplane.engine = EngineMode::Afxdp;
   full->dataplane.worker_stale_ms = 2500;
   full->dataplane.path.half_open_max = 1024;
+  full->dataplane.pins = "/run/bpf/one";
+  full->dataplane.stop_mode = StopMode::Pass;
   full->dataplane.xdp_mode = XdpMode::Generic;
   full->dataplane.zero_copy = ZeroCopy::Off;
   full->services[0].settings.transition_ms = 1'800'000;
@@ -146,6 +148,22 @@ TEST(Config, TheEngineDecidesWhetherZeroCopyCanBeForced) {
   ASSERT_TRUE(forced) << forced.error().message;
   EXPECT_EQ(forced->dataplane.zero_copy, ZeroCopy::On);
   EXPECT_TRUE(with("zero_copy = \"on\"\nengine = \"afxdp\"\n")) << "in any order";
+}
+
+TEST(Config, WhatOutlivesLbd) {
+  auto with = [](const std::string& keys) {
+    return Config::parse("[dataplane]\n" + keys + kPort, "lbd.toml");
+  };
+  EXPECT_EQ(with("").value().dataplane.pins, kPinsDefault);
+  EXPECT_EQ(with("").value().dataplane.stop_mode, StopMode::Detach);
+  EXPECT_EQ(with("pins = \"\"\n").value().dataplane.pins, "");
+  EXPECT_EQ(with("stop_mode = \"keep\"\n").value().dataplane.stop_mode, StopMode::Keep);
+  EXPECT_THAT(error_of("[dataplane]\npins = \"bpf\"\n" + kPort),
+              HasSubstr("dataplane.pins: \"bpf\" is not an absolute path"));
+  EXPECT_THAT(error_of("[dataplane]\nstop_mode = \"keeep\"\n" + kPort),
+              HasSubstr("did you mean \"keep\"?"));
+  EXPECT_THAT(error_of("[dataplane]\npins = \"\"\nstop_mode = \"pass\"\n" + kPort),
+              HasSubstr("only \"detach\" goes without pins"));
 }
 
 TEST(Config, HybridKeysTakeTheirLimits) {

@@ -425,5 +425,44 @@ TEST_F(ControllerTest, TellsOfEveryChangeThatWasPublished) {
   EXPECT_EQ(told, 2);
 }
 
+TEST_F(ControllerTest, GoesOnFromWhatAnLbdBeforeHasLeft) {
+  const std::string text = std::string(kConfig) +
+                           "[[service.real_server]]\naddress = \"192.168.1.55\"\n"
+                           "[service.health]\ntype = \"none\"\n";
+  auto with_mh = [&](std::string config) {
+    return config.replace(config.find("[[service.real"), 0, "scheduler = \"mh\"\n");
+  };
+  State state;
+  state.keys = HashKeys::random();
+  ControlWorld before(with_mh(text), path, state);
+  ASSERT_TRUE(before.controller.start());
+  ASSERT_TRUE(before.controller.add_service(service("192.168.1.222:81/tcp")));
+  ASSERT_TRUE(before.controller.del_service(addr("192.168.1.222:81/tcp")));
+  RsPatch heavier;
+  heavier.weight = 3;
+  ASSERT_TRUE(before.controller.set_rs(addr("192.168.1.222:80/tcp"), ip("192.168.1.55"), heavier));
+  const Service last = before.dataplane.table->services()[0];
+  ASSERT_GT(last.table->head().open_slots, 0U);
+
+  ControlWorld next(with_mh(text), path, before.controller.state());
+  next.dataplane.left = {last};
+  ASSERT_TRUE(next.controller.start());
+  const Service& now = next.dataplane.table->services()[0];
+  EXPECT_EQ(now.id, last.id);
+  EXPECT_EQ(now.table->head().open_slots, last.table->head().open_slots) << "still in transition";
+  for (std::uint32_t i = 0; i < 2; ++i)
+    EXPECT_EQ(now.table->member(i).id, last.table->member(i).id);
+
+  // A table that is damaged is not believed; its service is there all the same.
+  ControlWorld wary(with_mh(text), path, before.controller.state());
+  auto damaged = HeapTableMemory().make(last.table->head().slots, 2).value();
+  Service bad = last;
+  bad.table = damaged;
+  wary.dataplane.left = {bad};
+  ASSERT_TRUE(wary.controller.start());
+  EXPECT_EQ(wary.dataplane.table->services()[0].id, last.id);
+  EXPECT_EQ(wary.dataplane.table->services()[0].table->head().open_slots, 0U);
+}
+
 }  // namespace
 }  // namespace lb

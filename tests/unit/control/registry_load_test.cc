@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Registry's start and reload: what the file says, what was changed at run time, and who wins.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "control/registry.h"
 #include "control/toml_writer.h"
+#include "dataplane/table/service_table.h"
 #include "tests/unit/control/control_fixture.h"
 
 namespace lb {
@@ -250,6 +252,69 @@ TEST(RegistryLoad, HundredReloadsLeakNoSlot) {
     ASSERT_TRUE(registry.load(file_of(service + rs), i));
     ASSERT_EQ(registry.services().size(), 1U);
   }
+}
+
+KnownIds known_of(const Registry& registry) {
+  KnownIds ids;
+  for (const auto& [address, entry] : registry.services()) {
+    ids.services[address] = entry.id;
+    if (entry.settings.sorry) {
+      ids.real_servers[{address, entry.settings.sorry->address, true}] = {entry.sorry_id, true};
+    }
+    for (const auto& [rs, one] : entry.real_servers) {
+      ids.real_servers[{address, rs, false}] = {one.id, rs == kRs1};
+    }
+  }
+  return ids;
+}
+
+TEST(RegistryLoad, WhatThePacketPathKnowsKeepsItsIds) {
+  Registry before = loaded("[[service]]\naddress = \"192.0.2.9:1/udp\"\n" + kFile);
+  ASSERT_TRUE(before.add_rs(kWeb, kRs3, {}));
+  ASSERT_TRUE(before.add_service(kTls, {}));
+  const ServiceEntry& web = **before.service(kWeb);
+
+  Registry registry(small_limits());
+  registry.prefer(known_of(before));
+  ASSERT_TRUE(registry.load(file_of(kFile), 0));
+  const ServiceEntry& now = **registry.service(kWeb);
+  EXPECT_EQ(now.id, web.id);
+  EXPECT_EQ(now.real_servers.at(kRs1).id, web.real_servers.at(kRs1).id);
+  EXPECT_EQ(now.real_servers.at(kRs2).id, web.real_servers.at(kRs2).id);
+  EXPECT_EQ(now.real_servers.at(kRs1).health, Health::Up) << "as it was at the end";
+  EXPECT_EQ(now.real_servers.at(kRs2).health, Health::Unknown);
+  // What is not desired any more has given its slots back, but no id comes again.
+  ASSERT_TRUE(registry.add_rs(kWeb, kRs3, {}));
+  EXPECT_NE(registry.rs(kWeb, kRs3).value()->id, web.real_servers.at(kRs3).id);
+  for (int i = 0; i < 7; ++i) {
+    ASSERT_TRUE(registry.add_service(service_addr(fmt::format("192.0.2.11:{}/tcp", i + 1)), {}));
+  }
+  for (const auto& [address, entry] : registry.services()) {
+    if (address != kWeb) {
+      EXPECT_NE(entry.id, (*before.service(kTls))->id);
+    }
+  }
+}
+
+TEST(RegistryLoad, IdsThatFlowsNameAreNotGivenAgain) {
+  Registry registry(small_limits());
+  registry.saw(make_service_id(0, 4), make_rs_id(0, 9));
+  ASSERT_TRUE(registry.load(file_of(kFile), 0));
+  EXPECT_EQ((*registry.service(kWeb))->id, make_service_id(0, 5));
+  EXPECT_EQ((*registry.rs(kWeb, kRs1))->id, make_rs_id(0, 10));
+}
+
+TEST(RegistryLoad, IdsThatCannotBeAreLeftAlone) {
+  Registry registry(small_limits());
+  KnownIds ids;
+  ids.services[kWeb] = make_service_id(8, 1);  // over services_max
+  ids.real_servers[{kWeb, kRs1, false}] = {make_rs_id(3, 1), false};
+  ids.real_servers[{kWeb, kRs2, false}] = {make_rs_id(3, 2), false};  // the same slot
+  registry.prefer(ids);
+  ASSERT_TRUE(registry.load(file_of(kFile), 0));
+  EXPECT_LT(slot_of((*registry.service(kWeb))->id), 8U);
+  EXPECT_EQ((*registry.rs(kWeb, kRs1))->id, make_rs_id(3, 1));
+  EXPECT_NE(slot_of((*registry.rs(kWeb, kRs2))->id), 3U);
 }
 
 }  // namespace

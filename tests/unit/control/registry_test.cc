@@ -49,6 +49,25 @@ TEST(SlotPool, RollBackGivesNoIdAgain) {
   EXPECT_EQ(pool.take(), 0U) << "the slot given back meanwhile is taken again";
 }
 
+TEST(SlotPool, IdsOfAnEarlierRunAreTakenAndNoneIsGivenAgain) {
+  SlotPool pool(5);
+  EXPECT_TRUE(pool.claim(3U | 7U << 16));
+  EXPECT_TRUE(pool.claim(1U | 2U << 16)) << "in any order";
+  EXPECT_FALSE(pool.claim(3U | 9U << 16)) << "taken";
+  EXPECT_FALSE(pool.claim(5U | 1U << 16)) << "out of range";
+  EXPECT_FALSE(pool.claim(4U)) << "no id has incarnation 0";
+  pool.saw(0U | 5U << 16);
+  pool.saw(4U | 65535U << 16);
+  pool.saw(77U | 1U << 16);
+  EXPECT_EQ(pool.used(), 2U);
+  EXPECT_EQ(pool.take(), 4U | 1U << 16) << "an unused slot, past the incarnation that was seen";
+  EXPECT_EQ(pool.take(), 0U | 6U << 16);
+  EXPECT_EQ(pool.take(), 2U | 1U << 16);
+  EXPECT_EQ(pool.take(), 0U) << "all are taken";
+  pool.give_back(3);
+  EXPECT_EQ(pool.take(), 3U | 8U << 16);
+}
+
 TEST(SlotPool, IncarnationWrapsPastNone) {
   SlotPool pool(1);
   std::uint32_t last = 0;

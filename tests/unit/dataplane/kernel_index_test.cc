@@ -130,5 +130,65 @@ TEST(KernelIndex, RefusesWhatDoesNotFit) {
   EXPECT_NE(bytes.error().message.find("services_max"), std::string::npos);
 }
 
+TEST(KernelIndex, IsReadBackAsItWasBuilt) {
+  SpecBuilder builder;
+  for (const char* text : {"192.0.2.1:80/tcp", "192.0.2.1:8000-8100/tcp", "192.0.2.1:200-210/tcp",
+                           "[2001:db8::1]:any/udp", "[2001:db8::1]:5-9/udp", "192.0.2.2:5/sctp"}) {
+    builder.service(text);
+  }
+  builder.spec.services[0].scheduler = Scheduler::Sh;
+  builder.spec.services[1].scheduler = Scheduler::Wlc;
+  builder.spec.services[3].scheduler = Scheduler::Dh;
+  builder.spec.services[3].affinity = Affinity::Always;
+  builder.spec.services[4].scheduler = Scheduler::Mh;
+  builder.spec.services[4].affinity = Affinity::None;
+  auto table = builder.build();
+  const IndexRoom room = IndexRoom::for_services(16);
+  std::vector<std::uint32_t> refs;
+  for (const Service& service : table->services()) refs.push_back(slot_of(service.id));
+  const auto bytes = build_kernel_index(*table, refs, room).value();
+  auto read = read_kernel_index(bytes, room);
+  ASSERT_TRUE(read) << read.error().message;
+  ASSERT_EQ(read->size(), table->services().size());
+  for (const IndexedService& one : *read) {
+    const Service* service = table->service(one.service.id);
+    ASSERT_NE(service, nullptr);
+    EXPECT_EQ(one.service.address, service->address);
+    EXPECT_EQ(one.service.hash_key, service->hash_key);
+    EXPECT_EQ(one.service.affinity, service->affinity);
+    EXPECT_EQ(is_hashed(one.service.scheduler), is_hashed(service->scheduler));
+    if (is_hashed(service->scheduler)) {
+      EXPECT_EQ(one.service.scheduler, service->scheduler);
+    }
+    EXPECT_EQ(one.table_ref, slot_of(service->id));
+  }
+}
+
+TEST(KernelIndex, NothingInItIsTrustedWhenItIsReadBack) {
+  SpecBuilder builder;
+  builder.service("192.0.2.1:80/tcp");
+  builder.service("192.0.2.1:8000-8100/tcp");
+  builder.service("[2001:db8::1]:any/udp");
+  auto table = builder.build();
+  const IndexRoom room = IndexRoom::for_services(16);
+  const std::vector<std::uint32_t> refs(3, LB_TABLE_NONE);
+  const auto sound = build_kernel_index(*table, refs, room).value();
+  EXPECT_FALSE(read_kernel_index(std::span(sound).first(sound.size() - 1), room));
+  std::mt19937 random(5);
+  int refused = 0;
+  for (int round = 0; round < 3000; ++round) {
+    auto bytes = sound;
+    for (int i = 0; i < 40; ++i) bytes[random() % bytes.size()] = static_cast<std::byte>(random());
+    auto read = read_kernel_index(bytes, room);
+    refused += !read;
+    if (!read) continue;
+    for (const IndexedService& one : *read) {
+      EXPECT_NE(one.service.id, ServiceId::None);
+      EXPECT_LE(one.service.address.port_first, one.service.address.port_last);
+    }
+  }
+  EXPECT_GT(refused, 300);
+}
+
 }  // namespace
 }  // namespace lb
