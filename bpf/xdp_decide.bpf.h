@@ -143,6 +143,7 @@ static __noinline int ask(struct xdp_md *ctx, struct packet *p, const struct lb_
 		found = find_flow(&p->flow);
 		if (found)
 			rs = remembered(p, service, now);
+		note_flow(p, found, rs != NULL, now);
 	}
 	/* Of a service on other ports than this one: its tables are the worker's to look at. */
 	if (found && p->flow.service_id != service->service_id && reason == LB_HAND_COUNT)
@@ -185,6 +186,7 @@ static __always_inline void find_slot(struct packet *p, const struct lb_index_sl
 		hash = address_hash(p, service->slot_hash == LB_SLOT_BY_CLIENT);
 	p->slot = lb_hash_slot(hash, service->slot_key, head->slots);
 	p->word = hot_word(&p->table, p->slot);
+	note_slot(p);
 }
 
 #ifdef LB_BENCH_LRU

@@ -41,6 +41,10 @@ class XdpProgram {
 
   /// Loads the program over what all ports share. Errors: BpfError, as BpfObject::load.
   [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared);
+  /// Its double that explains (XdpExplainer): with counters of its own, by the settings and sockets
+  /// of `port`. Never attached.
+  [[nodiscard]] static Result<XdpProgram> load_explaining(const FastPath& shared,
+                                                          const XdpProgram& port);
 
   /// Whether another program is on the interface. Errors: Occupied, with its name and id.
   [[nodiscard]] static Status check_room(int ifindex, const std::string& interface);
@@ -75,6 +79,7 @@ class XdpProgram {
 
  private:
   explicit XdpProgram(BpfObject object) : object_(std::move(object)) {}
+  [[nodiscard]] static Result<XdpProgram> load(const BpfSpec& spec);
   [[nodiscard]] Result<InForce> attach_to(int ifindex, const std::string& interface, XdpMode mode);
   [[nodiscard]] Status write_settings();
   BpfObject object_;
