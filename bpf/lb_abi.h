@@ -507,4 +507,32 @@ LB_INLINE __u32 lb_flow_other_bucket(__u32 bucket, __u16 tag, __u32 buckets)
 	return sum >= bucket ? sum - bucket : sum + buckets - bucket;
 }
 
+/*
+ * Map `trace` of lb_explain.bpf.c, which is lb_xdp.bpf.c but for its notes: what the program found
+ * out about a packet. Array of one, memory-mapped, cleared by who asks.
+ */
+#define LB_TRACE_SERVICE (1u << 0) /* service_id and what follows it */
+#define LB_TRACE_SLOT (1u << 1)	   /* table, slot, word, state */
+#define LB_TRACE_MEMORY (1u << 2)  /* the flow memory was asked */
+#define LB_TRACE_FLOW (1u << 3)	   /* ... and has the flow */
+#define LB_TRACE_FOLLOWS (1u << 4) /* ... whose entry counts for this packet */
+#define LB_TRACE_RS (1u << 5)	   /* a real server was chosen: rs_id; 0: there is none */
+
+struct lb_trace {
+	__u64 generation; /* of the index */
+	__u32 steps;	  /* LB_TRACE_* */
+	__u32 service_id;
+	__u32 table; /* as lb_index_slot::table */
+	__u32 slot;
+	__u32 word;  /* hot word of the slot */
+	__u32 state; /* of a slot that asks */
+	__u32 flow_rs_id;
+	__u32 flow_service_id;
+	__u32 flow_seen; /* tick */
+	__u32 flow_state;
+	__u32 rs_id;
+	__u32 now; /* tick */
+};
+LB_STATIC_ASSERT(sizeof(struct lb_trace) == 56, "lb_trace");
+
 #endif /* LB_ABI_H */

@@ -114,6 +114,7 @@ static __always_inline int transport(struct xdp_md *ctx, struct packet *p)
 			return unmatched(p, vip);
 		service = index_slot(p->index, at);
 	}
+	note_service(p, service);
 	if (p->fragment || p->config->engine == LB_ENGINE_AFXDP) {
 		__u32 reason = p->fragment ? LB_HAND_Fragment : LB_HAND_Engine;
 

@@ -118,19 +118,36 @@ static __always_inline int alone(struct xdp_md *ctx, struct packet *p,
 	return send_to(ctx, p, service, rs, opens(p));
 }
 
+/* Whether the owner of the slot is all there is to know. */
+static __always_inline bool is_steady(const struct packet *p, const struct lb_index_slot *service)
+{
+	if (service->flags & LB_SVC_STATEFUL)
+		return false;
+	if (p->flow.proto != IPPROTO_TCP && service->flags & (LB_SVC_ALWAYS | LB_SVC_NEVER))
+		return service->flags & LB_SVC_NEVER;
+	return !(p->word & LB_SLOT_ASK);
+}
+
 /* The flow memory has a word in it, or the worker. */
 static __noinline int ask(struct xdp_md *ctx, struct packet *p, const struct lb_index_slot *service)
 {
 	__u32 state = p->word & LB_SLOT_ASK ? slot_state(&p->table, p->slot) : 0;
 	__u32 reason = p->reason, now = tick_now();
 	const struct lb_rs_entry *rs = NULL;
-	bool begins = opens(p) || p->flow.proto != IPPROTO_TCP;
+	bool begins = opens(p) || p->flow.proto != IPPROTO_TCP, found = false;
 
 	p->flow.queue = ctx->rx_queue_index;
 	p->flow.rs_id = p->flow.service_id = p->flow.last_seen = p->flow.state = 0;
 	p->flow.bucket = p->flow.at = 0;
-	if (find_flow(&p->flow))
-		rs = remembered(p, service, now);
+	if (!is_steady(p, service)) {
+		found = find_flow(&p->flow);
+		if (found)
+			rs = remembered(p, service, now);
+		note_flow(p, found, rs != NULL, now);
+	}
+	/* Of a service on other ports than this one: its tables are the worker's to look at. */
+	if (found && p->flow.service_id != service->service_id && reason == LB_HAND_COUNT)
+		reason = LB_HAND_State;
 	if (rs) {
 		bool plain = p->flow.proto != IPPROTO_TCP ||
 			     !(p->tcp_flags & (TCP_SYN | TCP_FIN | TCP_RST));
@@ -158,17 +175,6 @@ static __noinline int ask(struct xdp_md *ctx, struct packet *p, const struct lb_
 	return alone(ctx, p, service, decide_alone(p, service, state));
 }
 
-/* Whether the owner of the slot is all there is to know. */
-static __always_inline bool is_stateless(const struct packet *p,
-					 const struct lb_index_slot *service, __u32 word)
-{
-	if (p->reason != LB_HAND_COUNT || service->flags & LB_SVC_STATEFUL)
-		return false;
-	if (p->flow.proto != IPPROTO_TCP && service->flags & (LB_SVC_ALWAYS | LB_SVC_NEVER))
-		return service->flags & LB_SVC_NEVER;
-	return !(word & LB_SLOT_ASK);
-}
-
 /* Finds the slot of a packet. */
 static __always_inline void find_slot(struct packet *p, const struct lb_index_slot *service)
 {
@@ -180,6 +186,7 @@ static __always_inline void find_slot(struct packet *p, const struct lb_index_sl
 		hash = address_hash(p, service->slot_hash == LB_SLOT_BY_CLIENT);
 	p->slot = lb_hash_slot(hash, service->slot_key, head->slots);
 	p->word = hot_word(&p->table, p->slot);
+	note_slot(p);
 }
 
 #ifdef LB_BENCH_LRU
@@ -228,7 +235,7 @@ static __always_inline int balance(struct xdp_md *ctx, struct packet *p,
 #ifdef LB_BENCH_LRU
 	look_up_in_lru(p);
 #endif
-	if (is_stateless(p, service, p->word))
+	if (p->reason == LB_HAND_COUNT && is_steady(p, service))
 		return send_to(ctx, p, service, owner_of(p), opens(p));
 	return ask(ctx, p, service);
 }

@@ -117,6 +117,8 @@ static __always_inline void touch(const struct flow *flow, __u32 now)
 	__u32 at = flow->bucket;
 	volatile __u32 *seen = NULL;
 
+	if (explains)
+		return;
 	if (flow->family == 4) {
 		struct lb_flow_bucket4 *b = bpf_map_lookup_elem(&flows4, &at);
 

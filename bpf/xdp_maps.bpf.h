@@ -68,6 +68,14 @@ LB_MAPPED_ARRAY(rs_members, sizeof(__u32)); /* by RS slot: the member index in i
 LB_MAPPED_ARRAY(flows4, sizeof(struct lb_flow_bucket4));
 LB_MAPPED_ARRAY(flows6, sizeof(struct lb_flow_bucket6));
 
+/* lb_explain.bpf.c only tells what it would do; it counts nothing but its verdict. */
+#ifdef LB_EXPLAIN
+#define explains true
+LB_MAPPED_ARRAY(trace, sizeof(struct lb_trace));
+#else
+#define explains false
+#endif
+
 /* Objects that are replaced as a whole: arrays of maps, whose inner maps have one value. */
 #define LB_OBJECTS(name, bytes)                                                                    \
 	struct name##_object {                                                                     \
@@ -107,7 +115,7 @@ static __always_inline struct lb_service_count *service_count(__u32 service_id)
 	__u32 slot = service_id & 0xffff;
 	__u32 at = bpf_get_smp_processor_id() * services_max + slot;
 
-	return slot < services_max ? bpf_map_lookup_elem(&service_counts, &at) : NULL;
+	return !explains && slot < services_max ? bpf_map_lookup_elem(&service_counts, &at) : NULL;
 }
 
 static __always_inline struct lb_rs_count *rs_count(__u32 rs_id)
@@ -115,7 +123,7 @@ static __always_inline struct lb_rs_count *rs_count(__u32 rs_id)
 	__u32 slot = rs_id & 0xffff;
 	__u32 at = bpf_get_smp_processor_id() * rs_max + slot;
 
-	return slot < rs_max ? bpf_map_lookup_elem(&rs_counts, &at) : NULL;
+	return !explains && slot < rs_max ? bpf_map_lookup_elem(&rs_counts, &at) : NULL;
 }
 
 static __always_inline __u32 tick_now(void)

@@ -6,7 +6,7 @@
 #ifndef XDP_SEND_BPF_H
 #define XDP_SEND_BPF_H
 
-#include "bpf/xdp_lookup.bpf.h"
+#include "bpf/xdp_explain.bpf.h"
 
 /* One less; for IPv4 the checksum follows (RFC 1624), right or wrong as it was. */
 static __always_inline void decrement_ttl(struct iphdr *ip)
@@ -106,6 +106,7 @@ static __noinline int send_to(struct xdp_md *ctx, struct packet *p,
 {
 	__u32 port;
 
+	note_rs(rs);
 	if (!rs || !rs->id)
 		return drop_of(p, LB_DROP_NoBackend, service);
 	if (!(rs->flags & LB_RS_HAS_MAC))

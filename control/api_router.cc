@@ -7,6 +7,7 @@
 #include <optional>
 #include <utility>
 
+#include "control/explain_query.h"
 #include "control/flow_query.h"
 #include "control/toml_writer.h"
 #include "dataplane/base/clock.h"
@@ -128,6 +129,7 @@ const std::vector<ApiRouter::Route>& ApiRouter::routes() {
       {"POST", "/v1/services/{}/real-servers/{}/drain", &ApiRouter::post_drain},
       {"GET", "/v1/services/{}/slots", &ApiRouter::get_slots},
       {"GET", "/v1/flows", &ApiRouter::get_flows},
+      {"GET", "/v1/explain", &ApiRouter::get_explain},
       {"GET", "/v1/ports", &ApiRouter::get_ports},
       {"GET", "/v1/workers", &ApiRouter::get_workers},
       {"GET", "/v1/neighbours", &ApiRouter::get_neighbours},
@@ -267,6 +269,19 @@ Result<ApiResponse> ApiRouter::get_flows(const Call& call) {
   FlowSelection selection =
       select_flows(query, controller_.registry(), controller_.dataplane(), tick_ms_now());
   return json(flows_json(controller_.registry(), selection.rows, selection.total));
+}
+
+Result<ApiResponse> ApiRouter::get_explain(const Call& call) {
+  Dataplane& dataplane = controller_.dataplane();
+  const std::vector<PortInfo> ports = dataplane.ports();
+  LB_TRY_ASSIGN(const ExplainRequest request, parse_explain(call.query, ports));
+  LB_TRY_ASSIGN(const Explanation answer, dataplane.explain(request));
+  return json(explain_json({.registry = controller_.registry(),
+                            .request = request,
+                            .answer = answer,
+                            .ports = ports,
+                            .now = tick_ms_now(),
+                            .boot_s = boot_s_now()}));
 }
 
 Result<ApiResponse> ApiRouter::get_ports(const Call&) {

@@ -55,6 +55,7 @@ class ApiRouter {
   Result<ApiResponse> post_drain(const Call&);
   Result<ApiResponse> get_slots(const Call&);
   Result<ApiResponse> get_flows(const Call&);
+  Result<ApiResponse> get_explain(const Call&);
   Result<ApiResponse> get_ports(const Call&);
   Result<ApiResponse> get_workers(const Call&);
   Result<ApiResponse> get_neighbours(const Call&);

@@ -48,6 +48,16 @@ struct FlowRow {
   std::uint64_t idle_ms = 0, expires_ms = 0;
 };
 
+/// What GET /v1/explain asked and was told.
+struct ExplainView {
+  const Registry& registry;
+  const ExplainRequest& request;
+  const Explanation& answer;
+  std::span<const PortInfo> ports;
+  TickMs now = 0;            ///< the clock of flows
+  std::uint32_t boot_s = 0;  ///< as of slot_shares()
+};
+
 // The bodies of GET answers:
 [[nodiscard]] std::string version_json(const VersionInfo& info);
 [[nodiscard]] std::string services_json(const ViewInput& view);
@@ -70,6 +80,8 @@ struct FlowRow {
 [[nodiscard]] std::string stats_json(const ViewInput& view, std::span<const WorkerInfo> workers,
                                      std::span<const PortInfo> ports, std::uint64_t time_ns);
 [[nodiscard]] std::string memory_json(const MemoryPlan& plan);
+/// REQUIRES: request.port is one of `ports`.
+[[nodiscard]] std::string explain_json(const ExplainView& view);
 // The others:
 [[nodiscard]] std::string check_json(const Config& config, const MemoryPlan& plan);
 [[nodiscard]] std::string reload_json(const ReloadReport& report);

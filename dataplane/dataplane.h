@@ -15,6 +15,7 @@
 #include "dataplane/base/hand_reason.h"
 #include "dataplane/base/pin_dir.h"
 #include "dataplane/counters.h"
+#include "dataplane/explain.h"
 #include "dataplane/pipeline.h"
 #include "dataplane/table/service_table.h"
 #include "dataplane/table/table_object.h"
@@ -189,6 +190,10 @@ class Dataplane {
   /// Calls `visit` for living flows (before the first publish(): for all) until it answers false.
   /// Consistent per flow, not over all.
   virtual void visit_flows(const std::function<bool(const FlowInfo&)>& visit) const = 0;
+  /// What would become of a packet by the last table published; changes and counts nothing.
+  /// REQUIRES: as of probe_frame(). Errors: no such port or queue, and what the kernel says; the
+  /// first question for a port may take a tenth of a second.
+  [[nodiscard]] virtual Result<Explanation> explain(const ExplainRequest& request) = 0;
   [[nodiscard]] virtual std::vector<std::uint32_t> take_resolve_requests() = 0;
 };
 

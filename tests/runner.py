@@ -175,10 +175,18 @@ def part_fuzz(tally, long):
     folder = "build/fuzz/tests"
     for name in sorted(n for n in os.listdir(folder) if n.endswith("_fuzz")):
         corpus = f"tests/fuzz/corpus/{name}"
+        begin = time.monotonic()
         with tempfile.TemporaryDirectory() as found:
-            step(tally, f"fuzz {name}", [f"{folder}/{name}", found, corpus, f"-max_total_time={FUZZ_SECONDS[long]}",
-                                         "-timeout=5", "-rss_limit_mb=4096", f"-artifact_prefix={folder}/{name}-",
-                                         "-print_final_stats=1"])
+            status, output = run([f"{folder}/{name}", found, corpus, f"-max_total_time={FUZZ_SECONDS[long]}",
+                                  "-timeout=5", "-rss_limit_mb=4096", f"-artifact_prefix={folder}/{name}-",
+                                  "-print_final_stats=1"])
+        skipped = [line for line in output.splitlines() if line.startswith("SKIP: ")]
+        if status != 0:
+            tally.fail(f"fuzz {name}", output)
+        elif skipped:
+            tally.skip(f"fuzz {name}", skipped[0].removeprefix("SKIP: "))
+        else:
+            tally.ok(f"fuzz {name}", seconds=time.monotonic() - begin)
 
 
 def part_tidy(tally, long):

@@ -4,6 +4,7 @@
 
 #include "control/client/admin.h"
 #include "control/client/cli_commands.h"
+#include "control/client/explain.h"
 #include "control/client/show.h"
 #include "control/client/stats.h"
 
@@ -156,11 +157,54 @@ void add_stats(CLI::App& app, Chosen& chosen) {
       "  lbctl stats --json | jq '.total'");
 }
 
+// CLI11 2.1 reads -1 as the largest number there is.
+std::string not_negative(const std::string& text) {
+  return text.starts_with('-') ? text + " is negative: write a whole number" : std::string{};
+}
+
+void add_explain(CLI::App& app, Chosen& chosen) {
+  auto* command = app.add_subcommand("explain",
+                                     "what would become of a packet: service, slot or flow, real "
+                                     "server, MAC, or why it is dropped (exit status 4)")
+                      ->group(kGroup);
+  auto o = on_command<ExplainOptions>(*command, chosen, explain);
+  command->add_option("client", o->client, "where it comes from, e.g. 198.51.100.7:51234")
+      ->required()
+      ->type_name("ADDRESS:PORT");
+  command->add_option("vip", o->vip, "where it goes, e.g. 192.0.2.10:80/tcp")
+      ->required()
+      ->type_name("ADDRESS:PORT/PROTO");
+  command
+      ->add_option("--flags", o->flags,
+                   "TCP flags, e.g. syn,ack: fin, syn, rst, psh, ack, urg; or none (syn)")
+      ->type_name("FLAGS");
+  command->add_option("--port", o->port, "the interface it comes in by (the first one)")
+      ->type_name("INTERFACE");
+  command->add_option("--queue", o->queue, "the RX queue there (0)")
+      ->check(not_negative, "")
+      ->type_name("N");
+  command->add_option("--ttl", o->ttl, "its TTL or hop limit (64)")
+      ->check(not_negative, "")
+      ->type_name("N");
+  command->add_option("--length", o->length, "bytes of the IP packet (headers alone)")
+      ->check(not_negative, "")
+      ->type_name("BYTES");
+  command->add_option("--vlan", o->vlan, "the VLAN tag it comes with (none)")
+      ->check(not_negative, "")
+      ->type_name("ID");
+  command->footer(
+      "Nothing is sent, counted or remembered.\n"
+      "Examples:\n"
+      "  lbctl explain 198.51.100.7:51234 192.0.2.10:80/tcp\n"
+      "  lbctl explain 198.51.100.7:51234 192.0.2.10:80/tcp --flags ack --json | jq .real_server");
+}
+
 }  // namespace
 
 void add_show_commands(CLI::App& app, Chosen& chosen) {
   add_show(app, chosen);
   add_stats(app, chosen);
+  add_explain(app, chosen);
   auto* health = app.add_subcommand("check-health",
                                     "exit status 4 when a service has no real server, or "
                                     "a port loses packets")

@@ -7,6 +7,7 @@
 
 #include <array>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "dataplane/io/port.h"
 #include "dataplane/io/sizing.h"
 #include "dataplane/io/worker_thread.h"
+#include "dataplane/io/xdp_explainer.h"
 #include "dataplane/io/xsk_socket.h"
 #include "dataplane/table/snapshots.h"
 #include "dataplane/worker.h"
@@ -48,6 +50,7 @@ class Engine final : public Dataplane {
   [[nodiscard]] std::vector<BpfObjectInfo> bpf() const override;
   [[nodiscard]] std::vector<const Counters*> counters() const override;
   void visit_flows(const std::function<bool(const FlowInfo&)>& visit) const override;
+  [[nodiscard]] Result<Explanation> explain(const ExplainRequest& request) override;
   [[nodiscard]] std::vector<std::uint32_t> take_resolve_requests() override {
     return resolve_.take();
   }
@@ -109,6 +112,7 @@ class Engine final : public Dataplane {
   std::unique_ptr<FastPath> fast_path_;
   Counters kernel_counters_;  ///< of services and real servers, as refresh_counters() found them
   std::vector<std::unique_ptr<Port>> ports_;
+  std::array<std::optional<XdpExplainer>, kPortsMax> explainers_;  ///< by port
   bool zero_copy_ = false;
   std::string copy_reason_;  ///< why not zero-copy
   bool panic_ = false;

@@ -53,8 +53,8 @@ std::vector<WorkerInfo> Engine::workers() const {
 
 std::vector<BpfObjectInfo> Engine::bpf() const {
   std::vector<BpfObjectInfo> all;
-  for (const auto& port : ports_) {
-    for (auto& held : port->program().object().held()) {
+  auto add = [&all](const BpfObject& object, const std::string& attached_to) {
+    for (auto& held : object.held()) {
       bool shared = std::ranges::any_of(all, [&](const auto& other) {
         return other.kind == "map" && held.is_map && other.id == held.id;
       });
@@ -65,8 +65,13 @@ std::vector<BpfObjectInfo> Engine::bpf() const {
                      .type = std::move(held.type),
                      .entries_max = held.entries_max,
                      .memory_bytes = held.memory_bytes,
-                     .attached_to = held.is_map ? "" : port->interface()});
+                     .attached_to = held.is_map ? "" : attached_to});
     }
+  };
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    const auto& port = ports_[i];
+    add(port->program().object(), port->interface());
+    if (explainers_[i]) add(explainers_[i]->object(), "");
     const BpfLink& link = port->program().link();
     if (!link) continue;
     all.push_back({.kind = "link",

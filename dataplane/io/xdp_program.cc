@@ -9,6 +9,7 @@
 #include <cerrno>
 #include <span>
 
+#include "bpf/lb_explain.skel.h"
 #include "bpf/lb_xdp.skel.h"
 #include "dataplane/base/log.h"
 
@@ -17,10 +18,17 @@ namespace {
 
 constexpr const char* kProgram = "lb_xdp";
 
-std::span<const std::byte> elf() {
+std::span<const std::byte> elf(const void* (*of)(std::size_t*)) {
   std::size_t bytes = 0;
-  const void* data = lb_xdp__elf_bytes(&bytes);
+  const void* data = of(&bytes);
   return {static_cast<const std::byte*>(data), bytes};
+}
+
+BpfSpec spec_of(const char* name, const void* (*of)(std::size_t*), const FastPath& shared) {
+  BpfSpec spec{
+      .name = name, .elf = elf(of), .constants = {}, .shared_maps = {}, .alternatives = {}};
+  shared.give_to(spec);
+  return spec;
 }
 
 /// Where the counter with this index goes.
@@ -46,9 +54,17 @@ std::uint64_t* place_of(XdpProgram::CounterValues& values, std::uint32_t index) 
 }  // namespace
 
 Result<XdpProgram> XdpProgram::load(const FastPath& shared) {
-  BpfSpec spec{
-      .name = kProgram, .elf = elf(), .constants = {}, .shared_maps = {}, .alternatives = {}};
-  shared.give_to(spec);
+  return load(spec_of(kProgram, lb_xdp__elf_bytes, shared));
+}
+
+Result<XdpProgram> XdpProgram::load_explaining(const FastPath& shared, const XdpProgram& port) {
+  BpfSpec spec = spec_of("lb_explain", lb_explain__elf_bytes, shared);
+  spec.shared_maps.push_back({"xsks", port.xsks_});
+  spec.shared_maps.push_back({"settings", port.settings_map_});
+  return load(spec);
+}
+
+Result<XdpProgram> XdpProgram::load(const BpfSpec& spec) {
   LB_TRY_ASSIGN(auto object, BpfObject::load(spec));
   XdpProgram program(std::move(object));
   LB_TRY_ASSIGN(program.xsks_, program.object_.map_fd("xsks"));

@@ -43,6 +43,10 @@ class XdpProgram {
 
   /// Loads the program over what all ports share. Errors: BpfError, as BpfObject::load.
   [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared);
+  /// Its double that explains (XdpExplainer): with counters of its own, by the settings and sockets
+  /// of `port`. Never attached.
+  [[nodiscard]] static Result<XdpProgram> load_explaining(const FastPath& shared,
+                                                          const XdpProgram& port);
 
   /// The link that an lbd has left in `pins` on this interface, if it goes on by it: in mode
   /// `mode`. A pin that is something else, or has no interface any more, is removed, with a line in
@@ -90,6 +94,7 @@ class XdpProgram {
 
  private:
   explicit XdpProgram(BpfObject object) : object_(std::move(object)) {}
+  [[nodiscard]] static Result<XdpProgram> load(const BpfSpec& spec);
   [[nodiscard]] Result<InForce> attach_to(int ifindex, const std::string& interface, XdpMode mode);
   [[nodiscard]] std::uint32_t program_id() const;
   void undo_attach() noexcept;

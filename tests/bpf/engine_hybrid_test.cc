@@ -37,6 +37,39 @@ TEST_F(EngineRun, ForwardsInTheKernelOutOfEitherPort) {
   EXPECT_EQ(engine_->counters().back()->services[0].packets.get(), 40U);
 }
 
+TEST_F(EngineRun, ExplainsWhatThenHappens) {
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
+  ASSERT_TRUE(engine_->publish(hashed_service(*engine_, 1)));
+  const std::size_t objects = engine_->bpf().size();
+  ExplainRequest request;
+  request.client = test::ip("198.51.100.7");
+  request.vip = test::ip("192.0.2.10");
+  request.client_port = 1001;
+  request.vip_port = 53;
+  request.proto = Proto::Udp;
+  auto said = engine_->explain(request);
+  ASSERT_TRUE(said) << said.error().message;
+  EXPECT_EQ(said->handed, HandReason::None);
+  EXPECT_EQ(said->verdict, ExplainVerdict::Forward);
+  EXPECT_EQ(said->generation, static_cast<Generation>(1));
+  EXPECT_TRUE(is_for_rs(said->frame));
+  ASSERT_NE(said->worker.rs, nullptr);
+  EXPECT_EQ(said->trace.rs_id, raw(said->worker.rs->id));
+  EXPECT_EQ(engine_->ports()[0].xdp_forwarded, 0U) << "nothing is counted";
+  EXPECT_GT(engine_->bpf().size(), objects) << "show bpf has the program that explains";
+  PassingEnd one("c0");
+  PassingEnd two("c1");
+  RawEnd client("c0");
+  RawEnd server("c1");
+  EXPECT_TRUE(goes_through(client, server));
+  EXPECT_EQ(engine_->ports()[0].xdp_forwarded, 1U);
+  request.queue = 1;
+  EXPECT_FALSE(engine_->explain(request)) << "there is one queue";
+  request.queue = 0;
+  request.port = static_cast<PortIndex>(2);
+  EXPECT_FALSE(engine_->explain(request)) << "there are two ports";
+}
+
 TEST_F(EngineRun, TheAfxdpEngineGivesTheWorkersAll) {
   auto config = small_config({"d0"});
   config.engine = EngineMode::Afxdp;

@@ -178,6 +178,31 @@ TEST_F(FastPathRun, DecidesAloneWhenTheWorkerIsGone) {
   EXPECT_EQ(run(v4().ttl(1).tcp(1000, 80, kAck)), "ttl_expired");
 }
 
+TEST_F(FastPathRun, SteadySlotsAskForNothingWhateverAPacketCarries) {
+  set_slots(0, 1, std::nullopt);
+  remember(0, 0, 1000, FlowState::Established, tick_ms_now());  // not aged out yet
+  stop_worker();
+  EXPECT_EQ(to(tcp(1000, 80, kAck)), "rs 1");
+  EXPECT_EQ(to(tcp(1000, 80, kAck).options(Bytes(4, 1))), "rs 1") << "as others of its flow";
+}
+
+TEST_F(FastPathRun, FlowsOfAServiceOnOtherPortsAreTheWorkers) {
+  world_->service("192.0.2.10:9050/tcp", Scheduler::Mh, 2);
+  set_slots(6, 1, std::nullopt, true);
+  EXPECT_EQ(to(tcp(1000, 9050, kAck)), "rs " + std::to_string(slot_of(rs(6, 1).id)));
+  FlowKey4 key;
+  key.client = test::ip(kClient).as_v4();
+  key.vip = test::ip(kVip).as_v4();
+  key.client_port = Be16::from_host(1000);
+  key.vip_port = Be16::from_host(9050);
+  key.proto = raw(Proto::Tcp);
+  const FlowData of_range{rs(4, 0).id, world_->spec().services[4].id, tick_ms_now(),
+                          FlowState::Established};
+  flows_->insert(key, flow_hash(key, world_->spec().flow_key), of_range,
+                 [](const FlowData&) { return false; });
+  EXPECT_EQ(to(tcp(1000, 9050, kAck)), "af_xdp state") << "the worker follows it";
+}
+
 TEST_F(FastPathRun, AHungWorkerIsLeftOut) {
   beat(tick_ms_now() - 61'000);
   set_slots(0, 1, 0);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The hybrid engine: what stays in the kernel, and connections that live through changes of real servers."""
 import random
+import socket
 import threading
 
 from harness import Load, expect, seed_dr, serving, test, wait_for
@@ -88,3 +89,45 @@ def connections_live_through_changes_of_real_servers(bed):
         finally:
             living.stop()
         expect(living.answers > 1500, living.answers)
+
+
+def endpoint(address, port):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def ask(connection):
+    """Which real server answers on a connection."""
+    connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    return connection.recv(4096).rpartition(b"\r\n")[2].decode().strip()
+
+
+@test(seed_dr(1), ("two-arm", (), 1), ("ipv6", (), 1))
+def explain_says_where_packets_go(bed):
+    """What explain says of a SYN comes true with the connection, and of a later segment it says the same."""
+    service = bed.service(80)
+    with serving(bed, scheduler="mh") as lbd:
+        flows_before = flows(lbd)
+        names = {}
+        for _ in range(12):
+            with bed.inside("client"), socket.socket(socket.AF_INET6 if bed.v6 else socket.AF_INET) as connection:
+                connection.settimeout(5)
+                connection.bind(("", 0))
+                port = connection.getsockname()[1]
+                client = endpoint(bed.vars["TB_CLIENT_IP"], port)
+                said = lbd.show("explain", client, service)
+                expect(said["verdict"] == "forward" and said["real_server"] in bed.rs, said)
+                expect(said["decided_by"] == "worker" or said["slot"]["state"] == "steady", said)
+                connection.connect((bed.vip, 80))
+                later = lbd.show("explain", client, service, "--flags", "ack")
+                expect(later["real_server"] == said["real_server"], said, later)
+                name = ask(connection)
+                expect(names.setdefault(said["real_server"], name) == name, names, name, said)
+        expect(len(set(names.values())) == len(names) > 1, names)
+        expect(flows(lbd) <= flows_before + 12, "explain makes no flows")
+        for rs in bed.rs:
+            lbd.ctl("set-rs", service, rs, "--state", "down")
+        client = endpoint(bed.vars["TB_CLIENT_IP"], 40000)
+        dropped = lbd.ctl("explain", client, service, check=False)
+        expect(dropped.returncode == 4 and "no_backend" in dropped.stdout, dropped.stdout, dropped.stderr)
+        unmatched = lbd.ctl("explain", client, bed.service(81), check=False)
+        expect(unmatched.returncode == 4 and "vip_unmatched" in unmatched.stdout, unmatched.stdout, unmatched.stderr)

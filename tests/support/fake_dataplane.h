@@ -89,6 +89,11 @@ class FakeDataplane : public Dataplane {
       if (!visit(flow)) return;
     }
   }
+  Result<Explanation> explain(const ExplainRequest& request) override {
+    explained.push_back(request);
+    if (explanation) return explanation(request);
+    return fail(ENODEV, "nothing to explain by");
+  }
   std::vector<std::uint32_t> take_resolve_requests() override {
     return std::exchange(resolve_requests, {});
   }
@@ -118,6 +123,8 @@ class FakeDataplane : public Dataplane {
   std::vector<FlowInfo> flow_infos;
   mutable int visited = 0;  ///< walks over them
   std::vector<std::uint32_t> resolve_requests;
+  std::vector<ExplainRequest> explained;
+  std::function<Explanation(const ExplainRequest&)> explanation;  ///< what explain() answers
 
  private:
   std::unexpected<Error> refused() {

@@ -341,5 +341,42 @@ TEST(Lbctl, PanicAndReloadSayWhatIsInForce) {
   EXPECT_THAT(run_lbctl(lbd.socket(), {"reload"}).out, HasSubstr("\n  added 192.0.2.10:81/tcp"));
 }
 
+constexpr const char* kExplainPath =
+    "GET /v1/explain?client=198.51.100.7%3A51234&vip=192.0.2.10%3A80%2Ftcp";
+
+TEST(Lbctl, ExplainPrintsTheStepsAndSucceedsWhenThePacketArrives) {
+  FakeLbd lbd;
+  lbd.answer(
+      std::string(kExplainPath) + "&flags=syn%2Cack&port=eth1&queue=2&ttl=9&length=60&vlan=5",
+      R"({"reason":null,"steps":["in by eth1","XDP sends it to 192.0.2.21"]})");
+  auto ran = run_lbctl(lbd.socket(), {"explain", "198.51.100.7:51234", "192.0.2.10:80/tcp",
+                                      "--flags", "syn,ack", "--port", "eth1", "--queue", "2",
+                                      "--ttl", "9", "--length", "60", "--vlan", "5"});
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out, "in by eth1\nXDP sends it to 192.0.2.21\n");
+}
+
+TEST(Lbctl, ExplainIsNotHealthyWhenThePacketIsDropped) {
+  FakeLbd lbd;
+  const std::string answer = R"({"reason":"no_backend","steps":["it is dropped: no_backend"]})";
+  lbd.answer(kExplainPath, answer);
+  auto ran = run_lbctl(lbd.socket(), {"explain", "198.51.100.7:51234", "192.0.2.10:80/tcp"});
+  EXPECT_EQ(ran.code, 4);
+  EXPECT_EQ(ran.out, "it is dropped: no_backend\n");
+  ran = run_lbctl(lbd.socket(), {"--json", "explain", "198.51.100.7:51234", "192.0.2.10:80/tcp"});
+  EXPECT_EQ(ran.code, 4);
+  EXPECT_EQ(ran.out, answer + "\n");
+}
+
+TEST(Lbctl, ExplainNeedsBothEnds) {
+  FakeLbd lbd;
+  EXPECT_EQ(run_lbctl(lbd.socket(), {"explain", "198.51.100.7:51234"}).code, 2);
+  EXPECT_EQ(
+      run_lbctl(lbd.socket(), {"explain", "198.51.100.7:51234", "192.0.2.10:80/tcp", "--ttl", "-1"})
+          .code,
+      2);
+  EXPECT_TRUE(lbd.seen().empty());
+}
+
 }  // namespace
 }  // namespace lb::client

@@ -288,5 +288,62 @@ TEST_F(ApiRouterTest, PanicGoesOnAndOff) {
   EXPECT_FALSE(world.dataplane.panic_on);
 }
 
+TEST_F(ApiRouterTest, ExplainsAPacket) {
+  add_web();
+  const ServiceTable& table = *world.dataplane.table;
+  world.dataplane.explanation = [&](const ExplainRequest&) {
+    Explanation e;
+    e.handed = HandReason::New;
+    e.generation = static_cast<Generation>(7);
+    e.trace.steps = LB_TRACE_SERVICE;
+    e.worker.service = table.services().data();
+    e.worker.rs = table.real_servers().data();
+    e.worker.verdict = ExplainVerdict::Forward;
+    e.worker.remembers = true;
+    return e;
+  };
+  auto answer = good("GET",
+                     "/v1/explain?client=198.51.100.7%3A51234&vip=192.168.1.222%3A80%2Ftcp&"
+                     "flags=syn%2Cack&ttl=9&length=60&vlan=5&port=eth1&queue=0");
+  const ExplainRequest& asked = world.dataplane.explained.back();
+  EXPECT_EQ(raw(asked.port), 1);
+  EXPECT_EQ(asked.client_port, 51234);
+  EXPECT_EQ(asked.tcp_flags, 18);
+  EXPECT_EQ(asked.ttl, 9);
+  EXPECT_EQ(asked.ip_bytes, 60U);
+  EXPECT_EQ(asked.vlan, 5);
+  EXPECT_EQ(answer.at("packet").at("flags").as_string(), "syn,ack");
+  EXPECT_EQ(answer.at("service").as_string(), "192.168.1.222:80/tcp");
+  EXPECT_EQ(answer.at("generation").to_number<int>(), 7);
+  EXPECT_EQ(answer.at("decided_by").as_string(), "worker");
+  EXPECT_EQ(answer.at("handover").as_string(), "new");
+  EXPECT_EQ(answer.at("verdict").as_string(), "forward");
+  EXPECT_EQ(answer.at("real_server").as_string(), "192.168.1.54");
+  EXPECT_TRUE(answer.at("reason").is_null());
+  EXPECT_TRUE(answer.at("remembers").as_bool());
+  EXPECT_GE(answer.at("steps").as_array().size(), 4U);
+}
+
+TEST_F(ApiRouterTest, ExplainRefusesWhatIsNoPacket) {
+  auto refused = [&](const std::string& query) {
+    return bad(400, "bad_request", "GET", "/v1/explain?" + query);
+  };
+  const std::string client = "client=198.51.100.7:51234";
+  const std::string both = client + "&vip=192.0.2.10:80/tcp";
+  EXPECT_TRUE(has(refused(client), "vip=ADDRESS:PORT/PROTO"));
+  EXPECT_TRUE(has(refused("client=198.51.100.7&vip=192.0.2.10:80/tcp"), "no ADDRESS:PORT"));
+  EXPECT_TRUE(has(refused(client + "&vip=192.0.2.10:any/tcp"), "one port"));
+  EXPECT_TRUE(has(refused(client + "&vip=[2001:db8::1]:80/tcp"), "two address families"));
+  EXPECT_TRUE(has(refused(both + "&flags=sin"), "no TCP flag \"sin\""));
+  EXPECT_TRUE(has(refused(client + "&vip=192.0.2.10:53/udp&flags=syn"), "only TCP"));
+  EXPECT_TRUE(has(refused(both + "&port=eth9"), "it has eth0, eth1"));
+  EXPECT_TRUE(has(refused(both + "&queue=64"), "queue: \"64\""));
+  EXPECT_TRUE(has(refused(both + "&ttl=256"), "from 0 to 255"));
+  EXPECT_TRUE(has(refused(both + "&length=39"), "from 40 to"));
+  EXPECT_TRUE(has(refused(both + "&vlan=4095"), "from 1 to 4094"));
+  EXPECT_TRUE(has(refused(both + "&colour=red"), "has no \"colour\""));
+  EXPECT_TRUE(world.dataplane.explained.empty());
+}
+
 }  // namespace
 }  // namespace lb
