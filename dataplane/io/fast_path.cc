@@ -77,6 +77,7 @@ Status FastPath::make_maps() {
                                                      sizes_.queues * sizes_.buckets4)));
   LB_TRY_ASSIGN(flows6_, BpfMap::create(mapped_array("flows6", sizeof(lb_flow_bucket6),
                                                      sizes_.queues * sizes_.buckets6)));
+  LB_TRY_ASSIGN(acl_, AclTries::create(sizes_.acl_max));
   return {};
 }
 
@@ -106,6 +107,8 @@ void FastPath::give_to(BpfSpec& spec) const {
         std::pair{kTableMaps[2], &tables_[2]}}) {
     spec.shared_maps.push_back({name, map->fd()});
   }
+  spec.shared_maps.push_back({"acl4", acl_.fd4()});
+  spec.shared_maps.push_back({"acl6", acl_.fd6()});
   spec.constant("index_mask", index_room_.slots - 1)
       .constant("range_mask", index_room_.ranges - 1)
       .constant("services_max", sizes_.services_max)
@@ -116,9 +119,11 @@ void FastPath::give_to(BpfSpec& spec) const {
 
 Status FastPath::install(const ServiceTable& table) {
   name_members(table);
+  LB_TRY(acl_.put(table));
   std::vector<std::uint32_t> refs;
   LB_TRY(install_tables(table, refs));
   LB_TRY(install_index(table, refs));
+  acl_.take_away(table);
   forget_tables(table);
   return {};
 }
