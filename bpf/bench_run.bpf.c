@@ -16,8 +16,9 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 const volatile __u32 bench_vip_be = 0; /* network order */
 const volatile __u16 bench_port = 80;
-const volatile __u8 bench_proto = 6; /* TCP: segments with ACK */
-__u32 bench_flows = 1;		     /* picked uniformly at random */
+const volatile __u8 bench_proto = 6;	  /* TCP: segments with ACK */
+const volatile __u8 bench_port_bits = 15; /* of a flow: its client's port; the rest: the client */
+__u32 bench_flows = 1;			  /* picked uniformly at random */
 
 static __u32 random_state = 2463534242u;
 
@@ -67,9 +68,9 @@ int bench_run(struct xdp_md *ctx)
 	h->ip.tot_len = bpf_htons(end - data - sizeof(h->eth));
 	h->ip.ttl = 64;
 	h->ip.protocol = bench_proto;
-	h->ip.saddr = bpf_htonl(0xc6120000 + (flow >> 15)); /* 198.18.0.0/15 */
+	h->ip.saddr = bpf_htonl(0xc6120000 + (flow >> bench_port_bits)); /* 198.18.0.0 on */
 	h->ip.daddr = bench_vip_be;
-	h->tcp.source = bpf_htons(1024 + (flow & 32767));
+	h->tcp.source = bpf_htons(1024 + (flow & ((1u << bench_port_bits) - 1)));
 	h->tcp.dest = bpf_htons(bench_port);
 	if (bench_proto == IPPROTO_TCP) {
 		((__u8 *)&h->tcp)[12] = 5 << 4;

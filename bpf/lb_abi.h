@@ -18,7 +18,7 @@
 #endif
 
 /* Layout of everything that can be pinned: what was pinned by another version is not adopted. */
-#define LB_ABI_VERSION 2
+#define LB_ABI_VERSION 3
 #define LB_VLAN_TAGS_MAX 2    /* tags on a frame that is balanced */
 #define LB_EXT_HEADERS_MAX 8  /* IPv6 extension headers walked */
 #define LB_PORT_RANGES_MAX 16 /* ranges of one VIP and protocol, beside any-port */
@@ -51,6 +51,8 @@
 	X(NoHeadroom, "no_headroom", "no room in the frame for a VLAN tag")                        \
 	X(TxRingFull, "tx_ring_full", "the TX ring of the egress port is full")                    \
 	X(TxLinkDown, "tx_link_down", "the egress port is down or gone")                           \
+	X(AclDenied, "acl_denied", "the service's access list denies the client")                  \
+	X(RateLimited, "rate_limited", "over the packets a second that the access list allows")    \
 	X(RxTooLarge, "rx_too_large",                                                              \
 	  "larger than a UMEM chunk: lower the port's MTU or set frame_bytes = 4096")              \
 	X(RxRingFull, "rx_ring_full", "the RX ring was full: the worker does not keep up")         \
@@ -204,6 +206,7 @@ LB_STATIC_ASSERT(sizeof(struct lb_vip_key) == 20, "no hole in lb_vip_key");
 #define LB_SVC_STATEFUL (1u << 0) /* every flow is remembered: the scheduler is not a hash */
 #define LB_SVC_ALWAYS (1u << 1)	  /* every flow without a SYN (UDP, SCTP) is remembered */
 #define LB_SVC_NEVER (1u << 2)	  /* no flow without a SYN is */
+#define LB_SVC_ACL (1u << 3)	  /* its access list has entries */
 
 /* What a slot is chosen by. */
 enum lb_slot_hash { LB_SLOT_BY_FLOW, LB_SLOT_BY_CLIENT, LB_SLOT_BY_VIP };
@@ -534,5 +537,53 @@ struct lb_trace {
 	__u32 now; /* tick */
 };
 LB_STATIC_ASSERT(sizeof(struct lb_trace) == 56, "lb_trace");
+
+/*
+ * Access lists: `acl4` and `acl6`, one LPM trie a family for all services. A prefix is the
+ * service's id and LB_ACL_BITS(bits of the address); the longest one that covers a client decides
+ * what becomes of its packets, and where there is none they pass. An entry is replaced as a whole.
+ */
+#define LB_ACL_ENTRIES_MAX (1u << 20) /* of all services together */
+#define LB_ACL_BITS(bits) (32 + (bits))
+
+struct lb_acl_key4 {
+	__u32 prefix_bits;
+	__u32 service_id;
+	__u8 addr[4];
+};
+struct lb_acl_key6 {
+	__u32 prefix_bits;
+	__u32 service_id;
+	__u8 addr[16];
+	/*
+	 * Beyond every prefix. The kernel lays the value behind the key: at a multiple of 8 only
+	 * with these, and an atomic addition across two cache lines is fatal to some kernels.
+	 */
+	__u32 reserved;
+};
+LB_STATIC_ASSERT(sizeof(struct lb_acl_key4) == 12, "lb_acl_key4");
+LB_STATIC_ASSERT(sizeof(struct lb_acl_key6) == 28, "lb_acl_key6");
+LB_STATIC_ASSERT((sizeof(struct lb_acl_key4) - 4) % 8 == 0, "the value behind it is aligned");
+LB_STATIC_ASSERT((sizeof(struct lb_acl_key6) - 4) % 8 == 0, "the value behind it is aligned");
+
+/* Packets a second that pass. */
+#define LB_ACL_DENY 0u
+#define LB_ACL_ALLOW 0xffffffffu
+
+/* With the kernel's own fields 96 bytes a node in either trie. */
+struct lb_acl_value {
+	__u32 rate;    /* LB_ACL_DENY, LB_ACL_ALLOW, or a limit */
+	__u32 burst;   /* of a limit: packets that may come at once, 1 or more */
+	__u64 packets; /* all that it decided for, by all CPUs */
+	__u64 bytes;
+	__u64 over; /* of the packets: dropped by the limit */
+	__u64 next; /* when the limit is used up to, in LB_ACL_TICKS_PER_NS of CLOCK_MONOTONIC */
+};
+LB_STATIC_ASSERT(sizeof(struct lb_acl_value) == 40, "lb_acl_value");
+
+/* Parts of a nanosecond, so that a packet of a high rate costs what it should. */
+#define LB_ACL_TICKS_PER_NS 16
+#define LB_ACL_RATE_MAX 100000000u
+#define LB_ACL_BURST_MAX 100000000u
 
 #endif /* LB_ABI_H */

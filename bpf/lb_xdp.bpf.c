@@ -5,6 +5,7 @@
  * it cannot. This file reads headers: whom a packet is for. Every length is checked, by the IP
  * header and by the frame; the worker checks them again.
  */
+#include "bpf/xdp_acl.bpf.h"
 #include "bpf/xdp_decide.bpf.h"
 
 #define EXT_HOP_BY_HOP 0
@@ -108,13 +109,22 @@ static __always_inline int transport(struct xdp_md *ctx, struct packet *p)
 		if (!vip)
 			return pass(p);
 		at = look_for_range(p);
-		if (at == -2) /* the index was replaced under our feet */
-			return hand_or_drop(ctx, p, LB_HAND_Engine, LB_DROP_NoSocket);
+		if (at == -2) { /* the index was replaced under our feet: once, then it waits */
+			p->index = current_index();
+			at = p->index ? look_for_range(p) : -2;
+			if (at == -2)
+				return drop(p, LB_DROP_NoSocket);
+		}
 		if (at < 0)
 			return unmatched(p, vip);
 		service = index_slot(p->index, at);
 	}
 	note_service(p, service);
+	if (service->flags & LB_SVC_ACL) {
+		bad = ask_acl(p, service);
+		if (bad)
+			return drop_of(p, bad - 1, service);
+	}
 	if (p->fragment || p->config->engine == LB_ENGINE_AFXDP) {
 		__u32 reason = p->fragment ? LB_HAND_Fragment : LB_HAND_Engine;
 

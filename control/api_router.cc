@@ -128,6 +128,10 @@ const std::vector<ApiRouter::Route>& ApiRouter::routes() {
       {"DELETE", "/v1/services/{}/real-servers/{}", &ApiRouter::delete_rs},
       {"POST", "/v1/services/{}/real-servers/{}/drain", &ApiRouter::post_drain},
       {"GET", "/v1/services/{}/slots", &ApiRouter::get_slots},
+      {"POST", "/v1/services/{}/acl", &ApiRouter::post_acl},
+      {"DELETE", "/v1/services/{}/acl", &ApiRouter::delete_acl},
+      {"POST", "/v1/services/{}/acl/remove", &ApiRouter::post_acl_remove},
+      {"GET", "/v1/acl", &ApiRouter::get_acl},
       {"GET", "/v1/flows", &ApiRouter::get_flows},
       {"GET", "/v1/explain", &ApiRouter::get_explain},
       {"GET", "/v1/ports", &ApiRouter::get_ports},
@@ -264,6 +268,42 @@ Result<ApiResponse> ApiRouter::get_slots(const Call& call) {
   return json(slots_json(service, entry->settings, table.get(), boot_s_now()));
 }
 
+Result<ApiResponse> ApiRouter::get_acl(const Call& call) {
+  LB_TRY_ASSIGN(AclQuery query, AclQuery::parse(call.query));
+  LB_TRY_ASSIGN(AclSelection selection,
+                select_acl(query, controller_.registry(), controller_.dataplane()));
+  return json(acl_json(controller_.registry(), selection));
+}
+
+template <class Change>
+Result<ApiResponse> ApiRouter::change_acl(const Call& call, Change change) {
+  LB_TRY_ASSIGN(ServiceAddr service, parse_service(call.arguments[0]));
+  LB_TRY_ASSIGN(const ServiceEntry* entry, controller_.registry().service(service));
+  const std::size_t before = entry->acl.size();
+  LB_TRY(change(service));
+  LB_TRY_ASSIGN(entry, controller_.registry().service(service));
+  return json(acl_change_json(service, before, entry->acl.size()));
+}
+
+Result<ApiResponse> ApiRouter::post_acl(const Call& call) {
+  return change_acl(call, [&](const ServiceAddr& service) -> Status {
+    LB_TRY_ASSIGN(AddAclRequest request, parse_add_acl(*call.body));
+    return controller_.add_acl(service, request);
+  });
+}
+
+Result<ApiResponse> ApiRouter::post_acl_remove(const Call& call) {
+  return change_acl(call, [&](const ServiceAddr& service) -> Status {
+    LB_TRY_ASSIGN(std::vector<IpPrefix> prefixes, parse_del_acl(*call.body));
+    return controller_.del_acl(service, prefixes);
+  });
+}
+
+Result<ApiResponse> ApiRouter::delete_acl(const Call& call) {
+  return change_acl(call,
+                    [&](const ServiceAddr& service) { return controller_.clear_acl(service); });
+}
+
 Result<ApiResponse> ApiRouter::get_flows(const Call& call) {
   LB_TRY_ASSIGN(FlowQuery query, FlowQuery::parse(call.query));
   FlowSelection selection =
@@ -320,6 +360,13 @@ Result<ApiResponse> ApiRouter::get_memory(const Call&) {
 }
 
 Result<ApiResponse> ApiRouter::get_config(const Call&) {
+  constexpr std::uint64_t kAclMax = 100'000;
+  if (controller_.registry().acl_entries() > kAclMax) {
+    return refuse(Refusal::TableFull,
+                  "the access lists have " + std::to_string(controller_.registry().acl_entries()) +
+                      " entries, and a config file is made for " + std::to_string(kAclMax) +
+                      " at most: what lbctl has added is kept over a restart without it");
+  }
   ApiResponse answer = json(to_toml(running_config(controller_.config(), controller_.registry())));
   answer.content_type = "text/plain; charset=utf-8";
   return answer;

@@ -54,6 +54,10 @@ class ApiRouter {
   Result<ApiResponse> delete_rs(const Call&);
   Result<ApiResponse> post_drain(const Call&);
   Result<ApiResponse> get_slots(const Call&);
+  Result<ApiResponse> get_acl(const Call&);
+  Result<ApiResponse> post_acl(const Call&);
+  Result<ApiResponse> post_acl_remove(const Call&);
+  Result<ApiResponse> delete_acl(const Call&);
   Result<ApiResponse> get_flows(const Call&);
   Result<ApiResponse> get_explain(const Call&);
   Result<ApiResponse> get_ports(const Call&);
@@ -69,6 +73,10 @@ class ApiRouter {
   Result<ApiResponse> post_reload(const Call&);
   Result<ApiResponse> get_panic(const Call&);
   Result<ApiResponse> post_panic(const Call&);
+
+  /// What `change` makes of a service's access list.
+  template <class Change>
+  Result<ApiResponse> change_acl(const Call& call, Change change);
 
   struct RsPath {
     ServiceAddr service;

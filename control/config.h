@@ -33,6 +33,7 @@ struct ConfigService {
   ServiceAddr address;
   ServicePatch settings;
   std::vector<ConfigRealServer> real_servers;
+  Acl acl;
   friend bool operator==(const ConfigService&, const ConfigService&) = default;
 };
 

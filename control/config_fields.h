@@ -28,7 +28,7 @@ struct NumberField {
   NumberKind kind = NumberKind::Plain;
 };
 
-inline constexpr std::array<NumberField<DataplaneConfig>, 13> kDataplaneNumbers{{
+inline constexpr std::array<NumberField<DataplaneConfig>, 14> kDataplaneNumbers{{
     {"busy_poll_us", &DataplaneConfig::busy_poll_us, 0, 10'000},
     {"frame_bytes", &DataplaneConfig::frame_bytes, 2048, 4096, NumberKind::PowerOfTwo},
     {"rx_ring", &DataplaneConfig::rx_ring, 64, 32768, NumberKind::AutoOrPowerOfTwo},
@@ -41,6 +41,7 @@ inline constexpr std::array<NumberField<DataplaneConfig>, 13> kDataplaneNumbers{
     {"worker_stale", &DataplaneConfig::worker_stale_ms, 100, 60'000, NumberKind::Duration},
     {"services_max", &DataplaneConfig::services_max, 1, kServicesLimit},
     {"rs_max", &DataplaneConfig::rs_max, 1, kRsLimit},
+    {"acl_max", &DataplaneConfig::acl_max, 1, LB_ACL_ENTRIES_MAX},
     {"mh_slots_max", &DataplaneConfig::mh_slots_max, 2, 0xffffffff, NumberKind::AutoOrPlain},
 }};
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "control/acl_reader.h"
 #include "control/settings_reader.h"
 #include "control/validate.h"
 
@@ -37,6 +38,7 @@ Read read_service(const Tree& table, Problems& problems) {
   read.has_address = address.has_value();
   if (address) read.service.address = *address;
   read.service.settings = read_service_patch(reader);
+  read.service.acl = read_acl(reader, address ? &*address : nullptr);
   for (const Tree* rs_table : reader.tables("real_server")) {
     TableReader rs(*rs_table, "service.real_server", problems);
     auto rs_address = read_rs_address(rs);
@@ -129,6 +131,11 @@ std::vector<ConfigService> read_services(const std::vector<const Tree*>& tables,
       bad = !status;
       if (bad) {
         problems.add(locate(*read.table, "address"), "service", status.error().message);
+      }
+    }
+    if (!bad) {
+      if (auto status = set_acl(all, tally, limits, address, read.service.acl); !status) {
+        problems.add(locate(*read.table, "acl"), "service.acl", status.error().message);
       }
     }
     check_real_servers(read, !bad, limits, all, tally, problems);

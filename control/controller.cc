@@ -230,6 +230,23 @@ Status Controller::del_rs(const ServiceAddr& service, const IpAddr& rs) {
   return change([&] { return registry_.del_rs(service, rs); });
 }
 
+Status Controller::add_acl(const ServiceAddr& service, const AddAclRequest& request) {
+  std::vector<AclEntry> entries;
+  entries.reserve(request.prefixes.size());
+  for (const IpPrefix& prefix : request.prefixes) {
+    entries.push_back({.prefix = prefix, .rate = request.rate, .burst = request.burst});
+  }
+  return change([&] { return registry_.add_acl(service, std::move(entries)); });
+}
+
+Status Controller::del_acl(const ServiceAddr& service, const std::vector<IpPrefix>& prefixes) {
+  return change([&] { return registry_.del_acl(service, prefixes); });
+}
+
+Status Controller::clear_acl(const ServiceAddr& service) {
+  return change([&] { return registry_.clear_acl(service); });
+}
+
 Status Controller::drain_rs(const ServiceAddr& service, const IpAddr& rs,
                             std::uint64_t timeout_ms) {
   return change([&] { return registry_.drain_rs(service, rs, timeout_ms, parts_.now_ms()); });

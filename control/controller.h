@@ -51,6 +51,9 @@ class Controller {
   Status add_rs(const ServiceAddr& service, const AddRsRequest& request);
   Status set_rs(const ServiceAddr& service, const IpAddr& rs, const RsPatch& patch);
   Status del_rs(const ServiceAddr& service, const IpAddr& rs);
+  Status add_acl(const ServiceAddr& service, const AddAclRequest& request);
+  Status del_acl(const ServiceAddr& service, const std::vector<IpPrefix>& prefixes);
+  Status clear_acl(const ServiceAddr& service);
   Status drain_rs(const ServiceAddr& service, const IpAddr& rs, std::uint64_t timeout_ms);
   Result<ReloadReport> reload();
   Status set_panic(bool on);

@@ -195,7 +195,8 @@ RegistryLimits limits_of(const Config& config) {
   return {.services_max = config.dataplane.services_max,
           .rs_max = config.dataplane.rs_max,
           .ports = config.port_names(),
-          .mh_slots_max = config.dataplane.mh_slots_max};
+          .mh_slots_max = config.dataplane.mh_slots_max,
+          .acl_max = config.dataplane.acl_max};
 }
 
 std::uint64_t mh_slots_limit(std::uint32_t mh_slots_max, std::uint32_t services_max) {
@@ -211,6 +212,7 @@ ServiceTally::ServiceTally(const ServiceMap& services) {
     for (const auto& [rs_address, rs] : entry.real_servers) add_backend(rs_address);
     if (entry.settings.sorry) add_backend(entry.settings.sorry->address);
     mh_slots += lookup_slots(entry.settings);
+    acl_entries += entry.acl.size();
   }
 }
 
@@ -333,6 +335,34 @@ Status set_rs(ServiceMap& services, const RegistryLimits& limits, const ServiceA
   auto what = fmt::format("real server {} of {}", address.to_string(), service.to_string());
   LB_TRY(refuse_misfits(what, check_rs_settings(service, address, settings, limits.ports)));
   rs->settings = std::move(settings);
+  return {};
+}
+
+std::string acl_misfit(const ServiceAddr& address, const IpPrefix& prefix) {
+  if (prefix.address.family() == address.vip.family()) return {};
+  return fmt::format("{} is an {} prefix, and the clients of {} are {}", prefix.to_string(),
+                     prefix.address.is_v4() ? "IPv4" : "IPv6", address.to_string(),
+                     address.vip.is_v4() ? "IPv4" : "IPv6");
+}
+
+Status set_acl(ServiceMap& services, ServiceTally& tally, const RegistryLimits& limits,
+               const ServiceAddr& address, const Acl& acl) {
+  LB_TRY_ASSIGN(ServiceEntry * entry, find_service(services, address));
+  if (!acl.empty()) {  // by family first: if one is of the wrong one, so is the first or the last
+    for (const AclEntry& one : {acl.entries().front(), acl.entries().back()}) {
+      auto misfit = acl_misfit(address, one.prefix);
+      if (!misfit.empty()) return refuse(Refusal::BadRequest, misfit);
+    }
+  }
+  const std::uint64_t sum = tally.acl_entries - entry->acl.size() + acl.size();
+  if (acl.size() > entry->acl.size() && sum > limits.acl_max) {
+    return refuse(Refusal::TableFull,
+                  fmt::format("{}: the access lists of all services would have {} entries, and {} "
+                              "are allowed (raise acl_max in [dataplane] and restart lbd)",
+                              address.to_string(), sum, limits.acl_max));
+  }
+  tally.acl_entries = sum;
+  entry->acl = acl;
   return {};
 }
 

@@ -36,6 +36,7 @@ struct ServiceEntry {
   Origin origin = Origin::Runtime;
   ServiceSettings settings;
   std::map<IpAddr, RsEntry> real_servers;
+  Acl acl;
   RsId sorry_id = RsId::None;  ///< when settings.sorry is there
 };
 using ServiceMap = std::map<ServiceAddr, ServiceEntry>;
@@ -54,6 +55,7 @@ struct RegistryLimits {
   std::vector<std::string> ports;  ///< interface names by PortIndex
   /// Slots of all lookup arrays together; 0: as many as services_max services take by default.
   std::uint32_t mh_slots_max = 0;
+  std::uint32_t acl_max = LB_ACL_ENTRIES_MAX;  ///< entries of all access lists together
 };
 [[nodiscard]] RegistryLimits limits_of(const Config& config);
 /// RegistryLimits::mh_slots_max, with what 0 stands for.
@@ -62,13 +64,15 @@ struct RegistryLimits {
 [[nodiscard]] std::uint32_t lookup_slots(const ServiceSettings& settings);
 
 /// What the checks ask of all services of a map together, so that they need not walk it. Kept by
-/// add_service(), set_service() and add_rs(); after any other change of the map it is made anew.
+/// add_service(), set_service(), add_rs() and set_acl(); after any other change of the map it is
+/// made anew.
 struct ServiceTally {
   ServiceTally() = default;
   explicit ServiceTally(const ServiceMap& services);
   std::map<IpAddr, std::uint32_t> backends;  ///< real and sorry servers: in how many services
   std::size_t real_servers = 0;              ///< and sorry servers, of all services
   std::uint64_t mh_slots = 0;
+  std::uint64_t acl_entries = 0;
   void add_backend(const IpAddr& address);
   void drop_backend(const IpAddr& address);
 };
@@ -92,6 +96,11 @@ Status add_rs(ServiceMap& services, ServiceTally& tally, const RegistryLimits& l
               Origin origin);
 Status set_rs(ServiceMap& services, const RegistryLimits& limits, const ServiceAddr& service,
               const IpAddr& address, const RsPatch& patch);
+/// The whole access list; each prefix is of the VIP's family.
+Status set_acl(ServiceMap& services, ServiceTally& tally, const RegistryLimits& limits,
+               const ServiceAddr& address, const Acl& acl);
+/// Why a list of this service cannot have an entry of that family; empty: it can.
+[[nodiscard]] std::string acl_misfit(const ServiceAddr& address, const IpPrefix& prefix);
 
 /// Refusal::NoSuchService / NoSuchRealServer with the nearest one that exists.
 [[nodiscard]] Result<ServiceEntry*> find_service(ServiceMap& services, const ServiceAddr& address);

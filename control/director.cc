@@ -14,6 +14,7 @@
 #include <utility>
 #include <variant>
 
+#include "control/acl_journal.h"
 #include "control/api_router.h"
 #include "control/api_server.h"
 #include "control/arp_nd.h"
@@ -111,6 +112,7 @@ struct Director::Impl {
   bool keep_log_level;
   std::string log_level;
   std::string save_error, publish_error;
+  AclJournal acl_journal;
   std::optional<PacketSocket> sender;
   Status ended;
 };
@@ -145,7 +147,8 @@ Director::Impl::Impl(Parts parts)
                 guarded("a check", [&] { controller.on_check(target, passed, reason); });
               }),
       keep_log_level(parts.keep_log_level),
-      log_level(controller.config().control.log_level) {
+      log_level(controller.config().control.log_level),
+      acl_journal(acl_journal_path(controller.config().control.state)) {
   controller.set_on_change([this] { after_change(); });
 }
 
@@ -354,7 +357,9 @@ void Director::Impl::settle() {
 void Director::Impl::save() {
   const std::string& path = controller.config().control.state;
   const std::uint64_t revision = controller.saved_revision();
-  Status done = save_state(path, controller.state());
+  const State state = controller.state();
+  Status done = save_state(path, state);
+  if (done) done = acl_journal.save(acl_lists(state.overlay));
   if (done) saved_revision = revision;  // else on_tick() tries again
   std::string error = done ? std::string{} : done.error().message;
   if (error != save_error && !error.empty()) {

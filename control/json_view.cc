@@ -56,6 +56,7 @@ json::object service_object(const ViewInput& view, const ServiceAddr& address,
   out["address"] = json_text(address.to_string());
   out["id"] = raw(entry.id);
   out["origin"] = json_text(name_of(entry.origin));
+  out["acl_entries"] = entry.acl.size();
   out["stateless"] = is_stateless(address, entry.settings);
   json::array real_servers;
   for (const auto& [rs_address, rs] : entry.real_servers) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "control/acl_query.h"
 #include "control/memory_plan.h"
 #include "control/registry.h"
 #include "control/stats.h"
@@ -70,6 +71,10 @@ struct ExplainView {
                                      const TableObject* table, std::uint32_t boot_s);
 [[nodiscard]] std::string flows_json(const Registry& registry, std::span<const FlowRow> flows,
                                      std::uint64_t total);
+[[nodiscard]] std::string acl_json(const Registry& registry, const AclSelection& selection);
+/// After a change of an access list: how many entries it had and has.
+[[nodiscard]] std::string acl_change_json(const ServiceAddr& service, std::size_t before,
+                                          std::size_t after);
 [[nodiscard]] std::string ports_json(std::span<const PortInfo> ports);
 [[nodiscard]] std::string workers_json(std::span<const WorkerInfo> workers);
 [[nodiscard]] std::string neighbours_json(std::span<const NeighbourInfo> neighbours);

@@ -40,6 +40,16 @@ std::uint64_t lookup_bytes(const Config& config) {
   return slots * kLookupSlotBytes;
 }
 
+/// An entry in lbd (twice while a change is under way), and in the kernel's trie its node and one
+/// where its branch begins, each of 96 bytes and what the allocator adds.
+constexpr std::uint64_t kAclEntryBytes = 2 * sizeof(AclEntry) + 212;
+
+std::uint64_t acl_bytes(const Config& config) {
+  std::uint64_t entries = 0;
+  for (const ConfigService& service : config.services) entries += service.acl.size();
+  return entries * kAclEntryBytes;
+}
+
 }  // namespace
 
 std::uint64_t MemoryPlan::total_bytes() const {
@@ -66,6 +76,7 @@ MemoryPlan plan_memory(const Config& config, std::uint32_t workers) {
       {"counters", workers * (dataplane.services_max * sizeof(ServiceCounters) +
                               dataplane.rs_max * sizeof(RsCounters) + sizeof(Counters))},
       {"lookup arrays", lookup_bytes(config)},
+      {"access lists", acl_bytes(config)},
       {"service table", 2 * (config.services.size() * sizeof(Service) +
                              config.real_server_count() * sizeof(RealServer) +
                              (std::uint64_t{dataplane.services_max} + dataplane.rs_max) * 4)},

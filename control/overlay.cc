@@ -51,6 +51,8 @@ OverlayService difference(const ConfigService* said, const ServiceAddr& address,
       change.real_servers.emplace(rs_address, std::move(rs_change));
     }
   }
+  const Acl said_acl = said != nullptr ? said->acl : Acl();
+  if (said_acl != running.acl) change.acl = OverlayAcl{said_acl.digest(), running.acl};
   if (said == nullptr) return change;
   for (const ConfigRealServer& rs : said->real_servers) {
     if (running.real_servers.contains(rs.address)) continue;
@@ -81,6 +83,7 @@ class Layer {
         LB_TRY(add_rs(all_, tally_, limits_, service.address, rs.address, rs.settings,
                       Origin::Config));
       }
+      LB_TRY(set_acl(all_, tally_, limits_, service.address, service.acl));
     }
     return {};
   }
@@ -124,6 +127,20 @@ class Layer {
           rs.drain_deadline_ms = rs_change.drain_deadline_ms;
         }
         note(what, status);
+      }
+    }
+  }
+
+  void change_acls() {
+    for (const auto& [address, change] : overlay_.services) {
+      if (!change.acl) continue;
+      const ConfigService* said = file_service(address);
+      const Acl basis = said != nullptr ? said->acl : Acl();
+      const auto what = fmt::format("access list of {}", address.to_string());
+      if (basis.digest() == change.acl->basis) {
+        note(what, set_acl(all_, tally_, limits_, address, change.acl->list));
+      } else if (basis != change.acl->list) {
+        overruled(what);
       }
     }
   }
@@ -201,7 +218,7 @@ Overlay make_overlay(const FileServices& file, const ServiceMap& running) {
   for (const auto& [address, entry] : running) {
     auto at = by_address.find(address);
     auto change = difference(at == by_address.end() ? nullptr : at->second, address, entry);
-    if (change.touched || !change.real_servers.empty()) {
+    if (change.touched || !change.real_servers.empty() || change.acl) {
       overlay.services.emplace(address, std::move(change));
     }
     ServiceSettings said;
@@ -230,6 +247,7 @@ Result<ServiceMap> lay_over(const FileServices& file, const Overlay& overlay,
   layer.change_services();
   layer.change_real_servers();
   layer.change_vips();
+  layer.change_acls();
   return std::move(layer).take();
 }
 

@@ -25,6 +25,13 @@ struct OverlayRs {
   friend bool operator==(const OverlayRs&, const OverlayRs&) = default;
 };
 
+/// An access list that was changed, as a whole: kept apart from the rest (AclJournal).
+struct OverlayAcl {
+  std::uint64_t basis = 0;  ///< Acl::digest() of what the file said
+  Acl list;
+  friend bool operator==(const OverlayAcl&, const OverlayAcl&) = default;
+};
+
 /// A change to one service (if `touched`), and to its real servers.
 struct OverlayService {
   bool touched = false;  ///< added, removed or set; else only real servers were changed
@@ -32,6 +39,7 @@ struct OverlayService {
   std::optional<ServicePatch> basis;  ///< without the settings of the VIP
   ServicePatch patch;
   std::map<IpAddr, OverlayRs> real_servers;
+  std::optional<OverlayAcl> acl;
   friend bool operator==(const OverlayService&, const OverlayService&) = default;
 };
 

@@ -19,6 +19,8 @@ Row row_of(Refusal why) {
       return {404, "no_such_service"};
     case Refusal::NoSuchRealServer:
       return {404, "no_such_real_server"};
+    case Refusal::NoSuchAclEntry:
+      return {404, "no_such_acl_entry"};
     case Refusal::Exists:
       return {409, "exists"};
     case Refusal::Clash:

@@ -14,6 +14,7 @@ enum class Refusal : int {
   BadRequest = 1,    ///< 400 bad_request: malformed, or a value out of range
   NoSuchService,     ///< 404 no_such_service
   NoSuchRealServer,  ///< 404 no_such_real_server
+  NoSuchAclEntry,    ///< 404 no_such_acl_entry
   Exists,            ///< 409 exists
   Clash,             ///< 409 clash: with something that exists
   TableFull,         ///< 422 table_full

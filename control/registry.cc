@@ -105,6 +105,7 @@ void Registry::untally(const ServiceEntry& entry) {
   for (const auto& [address, rs] : entry.real_servers) tally_.drop_backend(address);
   if (entry.settings.sorry) tally_.drop_backend(entry.settings.sorry->address);
   tally_.mh_slots -= lookup_slots(entry.settings);
+  tally_.acl_entries -= entry.acl.size();
 }
 
 Status Registry::check_on_link(const IpAddr& address, const RsSettings& settings) const {
@@ -211,6 +212,39 @@ Status Registry::del_rs(const ServiceAddr& service, const IpAddr& address) {
   release(*rs);
   tally_.drop_backend(address);
   services_[service].real_servers.erase(address);
+  touched();
+  return {};
+}
+
+Status Registry::add_acl(const ServiceAddr& service, std::vector<AclEntry> entries) {
+  LB_TRY_ASSIGN(ServiceEntry * entry, find_service(services_, service));
+  Acl next = entry->acl.with(std::move(entries));
+  if (next == entry->acl) return {};
+  LB_TRY(set_acl(services_, tally_, limits_, service, next));
+  touched();
+  return {};
+}
+
+Status Registry::del_acl(const ServiceAddr& service, std::vector<IpPrefix> prefixes) {
+  LB_TRY_ASSIGN(ServiceEntry * entry, find_service(services_, service));
+  for (const IpPrefix& prefix : prefixes) {
+    if (entry->acl.find(prefix) != nullptr) continue;
+    const AclEntry* decides = entry->acl.match(prefix.address);
+    return refuse(Refusal::NoSuchAclEntry,
+                  fmt::format("the access list of {} has no entry {}{}; nothing was removed",
+                              service.to_string(), prefix.to_string(),
+                              decides == nullptr
+                                  ? ""
+                                  : fmt::format(" ({} decides for {})", decides->prefix.to_string(),
+                                                prefix.address.to_string())));
+  }
+  LB_TRY(set_acl(services_, tally_, limits_, service, entry->acl.without(std::move(prefixes))));
+  touched();
+  return {};
+}
+
+Status Registry::clear_acl(const ServiceAddr& service) {
+  LB_TRY(set_acl(services_, tally_, limits_, service, Acl()));
   touched();
   return {};
 }

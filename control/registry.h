@@ -64,6 +64,8 @@ class Registry {
   // Look:
   [[nodiscard]] const ServiceMap& services() const { return services_; }
   [[nodiscard]] const RegistryLimits& limits() const { return limits_; }
+  /// Of all access lists together.
+  [[nodiscard]] std::uint64_t acl_entries() const { return tally_.acl_entries; }
   /// Refusal::NoSuchService / NoSuchRealServer with the nearest one that exists.
   [[nodiscard]] Result<const ServiceEntry*> service(const ServiceAddr& address) const;
   [[nodiscard]] Result<const RsEntry*> rs(const ServiceAddr& service, const IpAddr& address) const;
@@ -95,6 +97,11 @@ class Registry {
   /// A weight in the patch ends a drain.
   Status set_rs(const ServiceAddr& service, const IpAddr& address, const RsPatch& patch);
   Status del_rs(const ServiceAddr& service, const IpAddr& address);
+  /// Entries of its access list; those with a prefix that is there already take their place.
+  Status add_acl(const ServiceAddr& service, std::vector<AclEntry> entries);
+  /// Refusal::NoSuchAclEntry when there is no entry of one of them.
+  Status del_acl(const ServiceAddr& service, std::vector<IpPrefix> prefixes);
+  Status clear_acl(const ServiceAddr& service);
   /// New flows go elsewhere at once; ended by remove_drained(). `timeout_ms` 0: no deadline.
   /// Again: a new deadline.
   Status drain_rs(const ServiceAddr& service, const IpAddr& address, std::uint64_t timeout_ms,

@@ -136,6 +136,9 @@ std::vector<std::string> Registry::changes_to(const ServiceMap& next) const {
     if (!(now->settings == entry.settings)) {
       changes.push_back(fmt::format("service {} changed", address.to_string()));
     }
+    if (now->acl != entry.acl) {
+      changes.push_back(fmt::format("access list of {} changed", address.to_string()));
+    }
     changes_of_rs(address, *now, entry, changes);
   }
   for (const auto& [address, entry] : services_) {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "control/acl_reader.h"
 #include "control/settings_reader.h"
 #include "control/tree_reader.h"
 
@@ -53,6 +54,22 @@ Result<std::uint64_t> parse_drain(std::string_view body) {
   return parse_body(body.empty() ? "{}" : body, [](TableReader& reader) -> std::uint64_t {
     return reader.duration_ms("timeout", 0, kWeekMs).value_or(0);
   });
+}
+
+Result<AddAclRequest> parse_add_acl(std::string_view body) {
+  return parse_body(body, [](TableReader& reader) {
+    AddAclRequest request;
+    request.prefixes = read_prefixes(reader);
+    AclEntry entry;
+    read_acl_action(reader, entry);
+    request.rate = entry.rate;
+    request.burst = entry.burst;
+    return request;
+  });
+}
+
+Result<std::vector<IpPrefix>> parse_del_acl(std::string_view body) {
+  return parse_body(body, &read_prefixes);
 }
 
 Result<bool> parse_panic(std::string_view body) {

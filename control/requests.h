@@ -5,8 +5,10 @@
 
 #include <cstdint>
 #include <string_view>
+#include <vector>
 
 #include "control/settings.h"
+#include "dataplane/base/prefix.h"
 #include "dataplane/base/result.h"
 
 namespace lb {
@@ -20,6 +22,12 @@ struct AddRsRequest {
   RsPatch settings;
 };
 
+/// Entries that differ in nothing but their prefix.
+struct AddAclRequest {
+  std::vector<IpPrefix> prefixes;
+  std::uint32_t rate = LB_ACL_DENY, burst = 0;  ///< as AclEntry's
+};
+
 /// POST /v1/services
 [[nodiscard]] Result<AddServiceRequest> parse_add_service(std::string_view body);
 /// PATCH /v1/services/{service}
@@ -30,6 +38,10 @@ struct AddRsRequest {
 [[nodiscard]] Result<RsPatch> parse_set_rs(std::string_view body);
 /// POST .../drain: timeout_ms, 0 (none) when it is absent. An empty body is {}.
 [[nodiscard]] Result<std::uint64_t> parse_drain(std::string_view body);
+/// POST .../acl: `prefixes`, and what becomes of them as read_acl_action() takes it.
+[[nodiscard]] Result<AddAclRequest> parse_add_acl(std::string_view body);
+/// POST .../acl/remove: `prefixes`.
+[[nodiscard]] Result<std::vector<IpPrefix>> parse_del_acl(std::string_view body);
 /// POST /v1/panic: "on", required.
 [[nodiscard]] Result<bool> parse_panic(std::string_view body);
 

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <string_view>
 
+#include "control/acl_journal.h"
 #include "control/state_json.h"
 #include "dataplane/base/fd.h"
 #include "dataplane/base/files.h"
@@ -68,6 +69,39 @@ std::uint64_t elapsed_ms(const StateClock& saved, const StateClock& now) {
   return to > from ? (std::uint64_t{to} - from) * 1000 : 0;
 }
 
+namespace {
+
+/// Moves a file that cannot be understood aside; a sentence about it for the log.
+Result<std::string> set_aside(const std::string& what, const std::string& path, const Error& error,
+                              std::string_view lost) {
+  std::string bad = free_bad_name(path);
+  if (::rename(path.c_str(), bad.c_str()) != 0) {
+    return fail_errno(errno, fmt::format("{} {} cannot be understood ({}) nor moved to {}", what,
+                                         path, error.message, bad));
+  }
+  return fmt::format("{} {} cannot be understood ({}); it was moved to {}, and {}", what, path,
+                     error.message, bad, lost);
+}
+
+Status load_acls(const std::string& path, LoadedState& loaded) {
+  auto lists = AclJournal::load(path);
+  if (!lists && lists.error().code != std::errc::bad_message) {
+    return std::unexpected(std::move(lists).error());
+  }
+  if (!lists) {
+    LB_TRY_ASSIGN(std::string note, set_aside("access lists", path, lists.error(),
+                                              "those of the config file alone are in force"));
+    loaded.note += (loaded.note.empty() ? "" : "; ") + note;
+    return {};
+  }
+  for (auto& [address, acl] : *lists) loaded.state.overlay.services[address].acl = std::move(acl);
+  return {};
+}
+
+}  // namespace
+
+std::string acl_journal_path(const std::string& state_path) { return state_path + ".acl"; }
+
 Result<LoadedState> load_state(const std::string& path) {
   LoadedState loaded;
   if (::access(path.c_str(), F_OK) != 0 && errno == ENOENT) {
@@ -79,17 +113,13 @@ Result<LoadedState> load_state(const std::string& path) {
   if (auto state = state_from_json(text, StateClock::read())) {
     loaded.state = std::move(*state);
   } else {
-    std::string bad = free_bad_name(path);
-    if (::rename(path.c_str(), bad.c_str()) != 0) {
-      return fail_errno(errno, fmt::format("state {} cannot be understood ({}) nor moved to {}",
-                                           path, state.error().message, bad));
-    }
+    LB_TRY_ASSIGN(loaded.note,
+                  set_aside("state", path, state.error(),
+                            "lbd starts from the config alone: run-time changes in it are not in "
+                            "force"));
     loaded.state.keys = HashKeys::random();
-    loaded.note = fmt::format(
-        "state {} cannot be understood ({}); it was moved to {}, and lbd starts from the config "
-        "alone: run-time changes in it are not in force",
-        path, state.error().message, bad);
   }
+  LB_TRY(load_acls(acl_journal_path(path), loaded));
   return loaded;
 }
 
@@ -98,20 +128,8 @@ Status save_state(const std::string& path, const State& state) {
   if (::mkdir(folder.c_str(), 0750) != 0 && errno != EEXIST) {
     return fail_errno(errno, fmt::format("state: folder {}", folder));
   }
-  std::string temporary = path + ".tmp";
-  (void)::unlink(temporary.c_str());
-  Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!file) return fail_errno(errno, fmt::format("state {}", temporary));
-  auto status = write_whole(file.get(), state_to_json(state, StateClock::read()));
-  if (status && ::rename(temporary.c_str(), path.c_str()) != 0) {
-    status = fail_errno(errno, "rename");
-  }
-  if (!status) {
-    (void)::unlink(temporary.c_str());
-    return fail_in(fmt::format("state {}", path), std::move(status).error());
-  }
-  Fd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory) (void)::fsync(directory.get());  // the rename itself; some file systems cannot
+  auto status = replace_whole(path, state_to_json(state, StateClock::read()));
+  if (!status) return fail_in(fmt::format("state {}", path), std::move(status).error());
   return {};
 }
 

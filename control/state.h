@@ -39,11 +39,15 @@ struct LoadedState {
   std::string note;
 };
 
-/// Reads `path`. No file: fresh random keys. A file that cannot be understood is moved aside to
-/// `path`.bad (.bad.1, ...) and the start goes on with fresh keys; the note says so. Errors: the
-/// file or its folder cannot be read or moved.
+/// Reads `path`, and the access lists beside it. No file: fresh random keys, and no lists. A file
+/// that cannot be understood is moved aside to `path`.bad (.bad.1, ...) and the start goes on with
+/// fresh keys; the note says so. Errors: the file or its folder cannot be read or moved.
 [[nodiscard]] Result<LoadedState> load_state(const std::string& path);
-/// Replaces `path`; makes its folder (0750) when it is missing.
+/// Replaces `path`; makes its folder (0750) when it is missing. The access lists of the overlay are
+/// AclJournal's to save.
 [[nodiscard]] Status save_state(const std::string& path, const State& state);
+
+/// Where the AclJournal of a state file is.
+[[nodiscard]] std::string acl_journal_path(const std::string& state_path);
 
 }  // namespace lb

@@ -93,6 +93,7 @@ Result<ServiceTableSpec> TableBuilder::spec(const Registry& registry, const Next
     service.timeouts = entry.settings.timeouts;
     service.affinity = entry.settings.affinity;
     service.flow_rate = flow_rate_in_window(entry.settings.flow_rate);
+    service.acl = entry.acl;
     service.hash_key = keys_.of_service(address);
     service.rs_first = static_cast<std::uint32_t>(spec.real_servers.size());
     service.rs_count = static_cast<std::uint32_t>(entry.real_servers.size());

@@ -65,6 +65,16 @@ void write_health(Writer& out, const HealthPatch& health) {
   out.number("fall", health.fall);
 }
 
+std::string acl_text(const Acl& acl) {
+  std::string text = "[";
+  for (const AclEntry& entry : acl.entries()) {
+    text += fmt::format("\n  {{ prefix = \"{}\", ", entry.prefix.to_string());
+    text += entry.is_limit() ? fmt::format("limit = {}, burst = {} }},", entry.rate, entry.burst)
+                             : fmt::format("action = \"{}\" }},", acl_action(entry));
+  }
+  return text + "\n]";
+}
+
 void write_service(Writer& out, const ConfigService& service) {
   const ServicePatch& patch = service.settings;
   out.head("[[service]]");
@@ -79,6 +89,7 @@ void write_service(Writer& out, const ConfigService& service) {
   out.word("vip_unmatched", patch.vip_unmatched);
   out.word("icmp_echo", patch.icmp_echo);
   if (patch.sorry && *patch.sorry) out.key("sorry", sorry_text(**patch.sorry));
+  if (!service.acl.empty()) out.key("acl", acl_text(service.acl));
   write_health(out, patch.health);
   if (std::ranges::any_of(patch.timeouts, [](const auto& said) { return said.has_value(); })) {
     out.head("[service.timeouts]");
@@ -192,6 +203,7 @@ Config running_config(const Config& loaded, const Registry& registry) {
     ConfigService service;
     service.address = address;
     service.settings = ServicePatch::between(ServiceSettings::defaults(address), entry.settings);
+    service.acl = entry.acl;
     for (const auto& [rs_address, rs] : entry.real_servers) {
       RsSettings settings = rs.settings;
       if (rs.draining) settings.weight = 0;

@@ -64,6 +64,7 @@ struct DataplaneConfig {
   bool adopt = true;                ///< --no-adopt: what is in `pins` is made anew
   StopMode stop_mode = StopMode::Detach;
   lb_hash_key flow_key{};     ///< not the config's: of the state file
+  std::uint32_t acl_max = LB_ACL_ENTRIES_MAX;  ///< entries of all access lists together
   std::string offload_notes;  ///< file that tells what was switched off (offloads.h); empty: none
   std::uint32_t mh_slots_max = 0;  ///< control's: of all lookup arrays together; 0: automatic
 };
@@ -170,7 +171,7 @@ class Dataplane {
   /// that are never newer than what a worker decides by. On error (no room, no memory) the workers
   /// have the table and the XDP programs may not: publish the one from before again.
   [[nodiscard]] virtual Result<Generation> publish(std::unique_ptr<ServiceTable> table) = 0;
-  /// Frees tables that no worker holds any more; returns how many are kept (1 when all is settled).
+  /// Frees what nobody asks any more: returns how many tables are kept (1: settled).
   virtual std::size_t reclaim() = 0;
   /// Brings counters() up to date with what is counted outside of the workers.
   virtual void refresh_counters() = 0;
@@ -185,6 +186,8 @@ class Dataplane {
   [[nodiscard]] virtual std::vector<PortInfo> ports() const = 0;
   [[nodiscard]] virtual std::vector<WorkerInfo> workers() const = 0;
   [[nodiscard]] virtual std::vector<BpfObjectInfo> bpf() const = 0;
+  /// What an entry of a service's access list has decided for; zeros when it is not in force.
+  [[nodiscard]] virtual AclCount acl_count(ServiceId service, const AclEntry& entry) const = 0;
   /// Counters by WorkerIndex, then those of what forwards without a worker; the reader adds up.
   [[nodiscard]] virtual std::vector<const Counters*> counters() const = 0;
   /// Calls `visit` for living flows (before the first publish(): for all) until it answers false.

@@ -117,6 +117,7 @@ int run(const std::vector<std::string>& arguments, std::ostream& out, std::ostre
   app.get_formatter()->label("SUBCOMMAND", "COMMAND");
   add_global_options(app, globals);
   add_service_commands(app, chosen);
+  add_acl_commands(app, chosen);
   add_show_commands(app, chosen);
   add_host_commands(app, chosen);
   try {

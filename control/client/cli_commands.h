@@ -26,8 +26,17 @@ std::shared_ptr<T> on_command(CLI::App& command, Chosen& chosen, Run run) {
   return options;
 }
 
+/// A check of options: CLI11 2.1 reads -1 as the largest number there is.
+inline std::string not_negative(const std::string& text) {
+  return text.starts_with('-') ? text + " is negative: write a whole number" : std::string{};
+}
+
 /// add-vip, set-vip, del-vip, add-rs, set-rs, drain-rs, del-rs
 void add_service_commands(CLI::App& app, Chosen& chosen);
+/// add-acl, del-acl
+void add_acl_commands(CLI::App& app, Chosen& chosen);
+/// show acl
+void add_show_acl(CLI::App& show, Chosen& chosen);
 /// show ..., stats, check-health, version
 void add_show_commands(CLI::App& app, Chosen& chosen);
 /// save, check, reload, panic, reset, rs-setup

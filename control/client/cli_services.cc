@@ -12,11 +12,6 @@ constexpr const char* kService = "the service, e.g. 192.0.2.10:80/tcp";
 constexpr const char* kSchedulers =
     "rr, wrr, lc, wlc, sed, nq, sh, dh, mh, fo, ovf or twos (default wrr)";
 
-// CLI11 2.1 reads -1 as the largest number there is.
-std::string not_negative(const std::string& text) {
-  return text.starts_with('-') ? text + " is negative: write a whole number" : std::string{};
-}
-
 void add_flow_memory(CLI::App& command, VipOptions& o) {
   command
       .add_option("--transition", o.transition,

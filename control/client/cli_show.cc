@@ -80,6 +80,7 @@ void add_show(CLI::App& app, Chosen& chosen) {
   rs->add_option("service", argument->service, "of this service alone")->type_name("SERVICE");
   add_show_flows(*show, chosen);
   add_show_slots(*show, chosen);
+  add_show_acl(*show, chosen);
   plain(*show, chosen, "ports",
         "interfaces: link, XDP mode, AF_XDP mode and engine in force and why", show_ports);
   plain(*show, chosen, "workers", "workers: frames, flows, rings", show_workers);

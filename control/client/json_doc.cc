@@ -142,6 +142,13 @@ JsonObject& JsonObject::append_view(std::string_view key, JsonView value) {
   if (value.value_ != nullptr) array.get_array().emplace_back(*as_value(value.value_));
   return *this;
 }
+JsonObject& JsonObject::set_texts(std::string_view key, std::span<const std::string> values) {
+  json::array texts;
+  texts.reserve(values.size());
+  for (const std::string& text : values) texts.emplace_back(json::string_view(text));
+  object_->object[key_of(key)] = std::move(texts);
+  return *this;
+}
 bool JsonObject::empty() const { return object_->object.empty(); }
 std::string JsonObject::to_string() const { return json::serialize(object_->object); }
 

@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -76,6 +77,7 @@ class JsonObject {
   /// Makes `key` an array if it is none yet and appends.
   JsonObject& append(std::string_view key, const JsonObject& value);
   JsonObject& append_view(std::string_view key, JsonView value);
+  JsonObject& set_texts(std::string_view key, std::span<const std::string> values);
   [[nodiscard]] bool empty() const;
   [[nodiscard]] std::string to_string() const;
 

@@ -33,6 +33,11 @@ struct Style {
 [[nodiscard]] std::string drops_all_view(JsonView answer, const Style& style);
 /// What GET /v1/services/{service}/slots answers.
 [[nodiscard]] std::string slots_view(JsonView answer, const Style& style);
+/// What GET /v1/acl answers.
+[[nodiscard]] std::string acl_view(JsonView answer, const Style& style);
+/// As acl_view, for the answer about one client.
+[[nodiscard]] std::string acl_match_view(JsonView answer, std::string_view client,
+                                         const Style& style);
 [[nodiscard]] std::string handovers_view(JsonView answer, const Style& style);
 /// As handovers_view, with the reasons that never occurred.
 [[nodiscard]] std::string handovers_all_view(JsonView answer, const Style& style);

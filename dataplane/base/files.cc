@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "dataplane/base/files.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
+#include <cstdio>
+
+#include "dataplane/base/fd.h"
 
 namespace lb {
 
@@ -30,6 +34,26 @@ Status write_whole(int fd, std::string_view text) {
     text.remove_prefix(static_cast<std::size_t>(put));
   }
   if (::fsync(fd) != 0 && errno != EINVAL) return fail_errno(errno, "fsync");
+  return {};
+}
+
+Status replace_whole(const std::string& path, std::string_view text) {
+  const std::string temporary = path + ".tmp";
+  (void)::unlink(temporary.c_str());
+  Fd file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return fail_errno(errno, temporary);
+  auto status = write_whole(file.get(), text);
+  if (status && ::rename(temporary.c_str(), path.c_str()) != 0) {
+    status = fail_errno(errno, "rename");
+  }
+  if (!status) {
+    (void)::unlink(temporary.c_str());
+    return status;
+  }
+  const std::size_t slash = path.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : path.substr(0, slash + 1);
+  Fd directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory) (void)::fsync(directory.get());  // the rename itself; some file systems cannot
   return {};
 }
 

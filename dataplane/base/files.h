@@ -19,4 +19,9 @@ namespace lb {
 /// Errors: errno of write(2) or fsync(2), with part of the text written.
 [[nodiscard]] Status write_whole(int fd, std::string_view text);
 
+/// Puts a file of mode 0600 with this text in the place of `path`, as a whole: by way of
+/// `path`.tmp, and when the disk has it. Errors: errno, without the name; what was there is there
+/// still.
+[[nodiscard]] Status replace_whole(const std::string& path, std::string_view text);
+
 }  // namespace lb

@@ -37,12 +37,18 @@ class Engine final : public Dataplane {
   Engine& operator=(const Engine&) = delete;
 
   [[nodiscard]] Result<Generation> publish(std::unique_ptr<ServiceTable> table) override;
-  std::size_t reclaim() override { return tables_.reclaim(); }
+  std::size_t reclaim() override {
+    fast_path_->tidy();
+    return tables_.reclaim();
+  }
   [[nodiscard]] std::vector<Service> adopted() const override { return fast_path_->found(); }
   [[nodiscard]] TableMemory& table_memory() override { return *fast_path_; }
   void refresh_counters() override { fast_path_->read_counters(kernel_counters_); }
   [[nodiscard]] Status set_panic(bool on) override;
   [[nodiscard]] bool panic() const override { return panic_; }
+  [[nodiscard]] AclCount acl_count(ServiceId service, const AclEntry& entry) const override {
+    return fast_path_->acl().count(service, entry);
+  }
   void link_changed(PortIndex port, std::optional<bool> up) override;
   void watch() override;
   [[nodiscard]] std::vector<PortInfo> ports() const override;

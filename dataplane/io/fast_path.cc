@@ -44,6 +44,7 @@ Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes) {
 Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes,
                                                    const FastPathPins& pins) {
   std::unique_ptr<FastPath> path(new FastPath(sizes, pins));
+  LB_TRY_ASSIGN(path->acl_, AclTries::create(sizes.acl_max));  // filled anew by each lbd
   if (pins.dir && pins.adopt) {
     Status taken = path->take_over();
     if (taken) return path;
@@ -118,6 +119,8 @@ void FastPath::give_to(BpfSpec& spec) const {
   for (const Shared& shared : shared_) {
     spec.shared_maps.push_back({shared.spec.name, shared.map->fd()});
   }
+  spec.shared_maps.push_back({"acl4", acl_.fd4()});
+  spec.shared_maps.push_back({"acl6", acl_.fd6()});
   spec.constant("index_mask", index_room_.slots - 1)
       .constant("range_mask", index_room_.ranges - 1)
       .constant("services_max", sizes_.services_max)
@@ -128,9 +131,11 @@ void FastPath::give_to(BpfSpec& spec) const {
 
 Status FastPath::install(const ServiceTable& table) {
   name_members(table);
+  LB_TRY(acl_.put(table));
   std::vector<std::uint32_t> refs;
   LB_TRY(install_tables(table, refs));
   LB_TRY(install_index(table, refs));
+  acl_.take_away(table);
   forget_tables(table);
   found_.clear();
   return {};

@@ -17,6 +17,7 @@
 #include "dataplane/base/ids.h"
 #include "dataplane/base/pin_dir.h"
 #include "dataplane/counters.h"
+#include "dataplane/io/acl_tries.h"
 #include "dataplane/io/bpf_map.h"
 #include "dataplane/table/kernel_index.h"
 #include "dataplane/table/service_table.h"
@@ -30,6 +31,7 @@ struct FastPathSizes {
   std::uint32_t queues = 1;
   std::uint32_t buckets4 = 2;  ///< of the flow memory of one queue
   std::uint32_t buckets6 = 2;
+  std::uint32_t acl_max = LB_ACL_ENTRIES_MAX;  ///< entries of all access lists together
   friend bool operator==(const FastPathSizes&, const FastPathSizes&) = default;
 };
 
@@ -67,8 +69,8 @@ class FastPath final : public TableMemory {
 
   /// Makes the XDP programs decide by `table` from now on: the tables first, then the index. Waits
   /// for a grace period of the kernel for each of the two that changed. On an error what was
-  /// installed before is still whole, though some tables may be the new ones. REQUIRES: the tables
-  /// of its services come from make().
+  /// installed before is still whole, though some tables and entries of access lists may be the new
+  /// ones. REQUIRES: the tables of its services come from make().
   [[nodiscard]] Status install(const ServiceTable& table);
 
   /// Bytes of the flow memory of one queue.
@@ -83,9 +85,14 @@ class FastPath final : public TableMemory {
 
   /// Sets the counters of services and real servers to what the fast path counted so far.
   void read_counters(Counters& counters) const;
+  /// Does a part of what install() has left for later. Every few hundred ms.
+  void tidy() { acl_.tidy(kAclTidyAtOnce); }
+  /// The access lists as they are in force.
+  [[nodiscard]] const AclTries& acl() const noexcept { return acl_; }
   [[nodiscard]] const FastPathSizes& sizes() const noexcept { return sizes_; }
 
  private:
+  static constexpr std::size_t kAclTidyAtOnce = 20'000;
   struct Installed {
     std::shared_ptr<const TableObject> table;
     std::uint32_t ref = LB_TABLE_NONE;
@@ -124,6 +131,7 @@ class FastPath final : public TableMemory {
   IndexRoom index_room_;
   BpfMap about_map_, devs_, beats_, service_counts_, rs_counts_, rs_members_, flows4_, flows6_;
   BpfMap index_, tables_[LB_TABLE_CLASSES];
+  AclTries acl_;
   std::vector<std::byte> index_bytes_;  ///< as installed, generation 0; empty: none yet
   std::uint32_t index_id_ = 0;          ///< the kernel's, of the map that holds them
   std::uint64_t generation_ = 0;        ///< of the index

@@ -33,6 +33,7 @@ std::uint16_t flags_of(const Service& service) {
   if (!is_hashed(service.scheduler)) flags |= LB_SVC_STATEFUL;
   if (service.affinity == Affinity::Always) flags |= LB_SVC_ALWAYS;
   if (service.affinity == Affinity::None) flags |= LB_SVC_NEVER;
+  if (!service.acl.empty()) flags |= LB_SVC_ACL;
   return static_cast<std::uint16_t>(flags);
 }
 

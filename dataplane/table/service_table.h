@@ -19,6 +19,7 @@
 #include "dataplane/base/ids.h"
 #include "dataplane/base/result.h"
 #include "dataplane/packet/flow_key.h"
+#include "dataplane/table/acl.h"
 #include "dataplane/table/service_index.h"
 #include "dataplane/table/table_object.h"
 
@@ -115,6 +116,7 @@ struct Service {
   Timeouts timeouts;
   // Cold:
   ServiceAddr address;
+  Acl acl;  ///< asked by the XDP program: what comes to a worker may pass
   static constexpr std::uint32_t kNoSorry = 0xffffffff;
 };
 

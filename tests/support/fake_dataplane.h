@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <new>
 #include <optional>
@@ -77,6 +78,10 @@ class FakeDataplane : public Dataplane {
   std::vector<PortInfo> ports() const override { return port_infos; }
   std::vector<WorkerInfo> workers() const override { return worker_infos; }
   std::vector<BpfObjectInfo> bpf() const override { return bpf_infos; }
+  AclCount acl_count(ServiceId, const AclEntry& entry) const override {
+    auto at = acl_counts.find(entry.prefix);
+    return at != acl_counts.end() ? at->second : AclCount{};
+  }
   std::vector<const Counters*> counters() const override {
     std::vector<const Counters*> all;
     all.reserve(worker_counters.size());
@@ -125,6 +130,7 @@ class FakeDataplane : public Dataplane {
   std::vector<std::uint32_t> resolve_requests;
   std::vector<ExplainRequest> explained;
   std::function<Explanation(const ExplainRequest&)> explanation;  ///< what explain() answers
+  std::map<IpPrefix, AclCount> acl_counts;
 
  private:
   std::unexpected<Error> refused() {

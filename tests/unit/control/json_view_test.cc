@@ -43,7 +43,7 @@ TEST_F(JsonViewTest, ServiceHasAllOfTheDocument) {
   auto service = parse(service_json(view(), kWeb));
   for (const char* key : {"address", "id", "origin", "real_servers", "name", "scheduler",
                           "mh_slots", "transition_ms", "affinity", "flow_rate", "vip_unmatched",
-                          "icmp_echo", "vip_owner", "sorry", "health", "timeouts"}) {
+                          "icmp_echo", "vip_owner", "acl_entries", "sorry", "health", "timeouts"}) {
     EXPECT_TRUE(service.contains(key)) << key;
   }
   EXPECT_EQ(text(service.at("address")), "192.0.2.10:80/tcp");
@@ -262,7 +262,7 @@ TEST(MemoryPlan, AddsUpAndWarns) {
   EXPECT_THAT(memory_text(one), HasSubstr("total"));
   EXPECT_EQ(one.lookup_max_bytes, std::uint64_t{1024} * kMaglevSlotsDefault * 4);
   EXPECT_THAT(memory_text(one), HasSubstr("lookup arrays can grow to 256 MiB"));
-  ConfigService service{kWeb, with_scheduler(Scheduler::Mh), {}};
+  ConfigService service{kWeb, with_scheduler(Scheduler::Mh), {}, {}};
   config.services.push_back(service);
   EXPECT_GE(plan_memory(config, 1).total_bytes(),
             one.total_bytes() + 4 * std::uint64_t{kMaglevSlotsDefault});
