@@ -17,7 +17,7 @@ namespace {
 
 constexpr const char* kProgram = "lb_xdp";
 
-std::span<const std::byte> elf() {
+std::span<const std::byte> own_elf() {
   std::size_t bytes = 0;
   const void* data = lb_xdp__elf_bytes(&bytes);
   return {static_cast<const std::byte*>(data), bytes};
@@ -45,9 +45,12 @@ std::uint64_t* place_of(XdpProgram::CounterValues& values, std::uint32_t index) 
 
 }  // namespace
 
-Result<XdpProgram> XdpProgram::load(const FastPath& shared) {
-  BpfSpec spec{
-      .name = kProgram, .elf = elf(), .constants = {}, .shared_maps = {}, .alternatives = {}};
+Result<XdpProgram> XdpProgram::load(const FastPath& shared, std::span<const std::byte> elf) {
+  BpfSpec spec{.name = kProgram,
+               .elf = elf.empty() ? own_elf() : elf,
+               .constants = {},
+               .shared_maps = {},
+               .alternatives = {}};
   shared.give_to(spec);
   LB_TRY_ASSIGN(auto object, BpfObject::load(spec));
   XdpProgram program(std::move(object));

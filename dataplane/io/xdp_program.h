@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -39,8 +40,10 @@ class XdpProgram {
     }
   };
 
-  /// Loads the program over what all ports share. Errors: BpfError, as BpfObject::load.
-  [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared);
+  /// Loads the program over what all ports share. `elf`: another build of it (benchmarks). Errors:
+  /// BpfError, as BpfObject::load.
+  [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared,
+                                               std::span<const std::byte> elf = {});
 
   /// Whether another program is on the interface. Errors: Occupied, with its name and id.
   [[nodiscard]] static Status check_room(int ifindex, const std::string& interface);
