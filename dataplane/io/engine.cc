@@ -80,7 +80,8 @@ Status Engine::make_fast_path() {
                         .rs_max = config_.rs_max,
                         .queues = ports_.front()->queues(),
                         .buckets4 = FlowTable<FlowKey4>::buckets_for(config_.path.flows_max),
-                        .buckets6 = FlowTable<FlowKey6>::buckets_for(config_.path.flows_max_v6)}));
+                        .buckets6 = FlowTable<FlowKey6>::buckets_for(config_.path.flows_max_v6),
+                        .hash = config_.hash}));
   for (std::size_t i = 0; i < ports_.size(); ++i) {
     LB_TRY(ports_[i]->load(*fast_path_));
     LB_TRY(fast_path_->set_device(static_cast<PortIndex>(i), ports_[i]->ifindex()));

@@ -14,6 +14,7 @@
 #include "dataplane/base/ids.h"
 #include "dataplane/counters.h"
 #include "dataplane/io/bpf_map.h"
+#include "dataplane/io/service_sums.h"
 #include "dataplane/table/kernel_index.h"
 #include "dataplane/table/service_table.h"
 #include "dataplane/table/table_object.h"
@@ -26,6 +27,7 @@ struct FastPathSizes {
   std::uint32_t queues = 1;
   std::uint32_t buckets4 = 2;  ///< of the flow memory of one queue
   std::uint32_t buckets6 = 2;
+  lb_hash_kind hash = LB_HASH_MULTIPLY_MIX;  ///< of every table that is installed
   friend bool operator==(const FastPathSizes&, const FastPathSizes&) = default;
 };
 
@@ -45,7 +47,7 @@ class FastPath final : public TableMemory {
   /// Makes the XDP programs decide by `table` from now on: the tables first, then the index. Waits
   /// for a grace period of the kernel for each of the two that changed. On an error what was
   /// installed before is still whole, though some tables may be the new ones. REQUIRES: the tables
-  /// of its services come from make().
+  /// of its services come from make(), and the kind of its flow key is that of the sizes.
   [[nodiscard]] Status install(const ServiceTable& table);
 
   /// Bytes of the flow memory of one queue.
@@ -59,7 +61,7 @@ class FastPath final : public TableMemory {
   [[nodiscard]] Status set_device(PortIndex port, int ifindex);
 
   /// Sets the counters of services and real servers to what the fast path counted so far.
-  void read_counters(Counters& counters) const;
+  void read_counters(Counters& counters);
   [[nodiscard]] const FastPathSizes& sizes() const noexcept { return sizes_; }
 
  private:
@@ -67,10 +69,15 @@ class FastPath final : public TableMemory {
     std::shared_ptr<const TableObject> table;
     std::uint32_t ref = LB_TABLE_NONE;
   };
-  explicit FastPath(const FastPathSizes& sizes) : sizes_(sizes) {}
+  explicit FastPath(const FastPathSizes& sizes)
+      : sizes_(sizes), sums_(sizes.services_max, sizes.rs_max) {}
   [[nodiscard]] Status make_maps();
   [[nodiscard]] Status make_objects();
-  void name_members(const ServiceTable& table) const;
+  void name_members(const ServiceTable& table);
+  template <class T>
+  [[nodiscard]] std::uint64_t sum_of(const BpfMap& map, std::uint32_t slots, std::uint32_t slot,
+                                     __u64 T::* member) const;
+  void take_sums();
   [[nodiscard]] Status install_tables(const ServiceTable& table, std::vector<std::uint32_t>& refs);
   [[nodiscard]] Status install_index(const ServiceTable& table,
                                      std::span<const std::uint32_t> refs);
@@ -81,6 +88,7 @@ class FastPath final : public TableMemory {
   IndexRoom index_room_;
   BpfMap devs_, beats_, service_counts_, rs_counts_, rs_members_, flows4_, flows6_;
   BpfMap index_, tables_[LB_TABLE_CLASSES];
+  ServiceSums sums_;
   std::vector<std::byte> index_bytes_;  ///< as installed, generation 0; empty: none yet
   std::uint64_t generation_ = 0;        ///< of the index
   std::vector<Installed> installed_;    ///< by service slot

@@ -45,17 +45,18 @@ std::uint64_t* place_of(XdpProgram::CounterValues& values, std::uint32_t index) 
 
 }  // namespace
 
-Result<XdpProgram> XdpProgram::load(const FastPath& shared, std::span<const std::byte> elf) {
+Result<XdpProgram> XdpProgram::load(const FastPath& shared, const Build& build) {
   BpfSpec spec{.name = kProgram,
-               .elf = elf.empty() ? own_elf() : elf,
+               .elf = build.elf.empty() ? own_elf() : build.elf,
                .constants = {},
                .shared_maps = {},
                .alternatives = {}};
   shared.give_to(spec);
+  spec.constant("short_way_first", static_cast<std::uint8_t>(build.short_way));
   LB_TRY_ASSIGN(auto object, BpfObject::load(spec));
   XdpProgram program(std::move(object));
   LB_TRY_ASSIGN(program.xsks_, program.object_.map_fd("xsks"));
-  LB_TRY_ASSIGN(program.settings_map_, program.object_.map_fd("settings"));
+  LB_TRY_ASSIGN(program.settings_map_, program.object_.map_fd(".data.settings"));
   LB_TRY_ASSIGN(program.counters_, program.object_.map_fd("xdp_counters"));
   LB_TRY_ASSIGN(program.program_, program.object_.program_fd(kProgram));
   return program;
@@ -162,11 +163,11 @@ XdpProgram::CounterValues XdpProgram::counters() const {
   CounterValues sum;
   int cpus = libbpf_num_possible_cpus();
   if (cpus <= 0) return sum;
-  std::vector<lb_xdp_counter_value> values(static_cast<std::size_t>(cpus));
+  std::vector<std::uint64_t> values(static_cast<std::size_t>(cpus));
   for (__u32 index = 0; index < LB_XDP_COUNTER_COUNT; ++index) {
     if (bpf_map_lookup_elem(counters_, &index, values.data()) != 0) continue;
     std::uint64_t packets = 0;
-    for (const auto& value : values) packets += value.packets;
+    for (std::uint64_t value : values) packets += value;
     if (std::uint64_t* to = place_of(sum, index)) *to = packets;
   }
   return sum;

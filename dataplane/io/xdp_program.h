@@ -40,10 +40,16 @@ class XdpProgram {
     }
   };
 
-  /// Loads the program over what all ports share. `elf`: another build of it (benchmarks). Errors:
-  /// BpfError, as BpfObject::load.
-  [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared,
-                                               std::span<const std::byte> elf = {});
+  /// How it is built, for tests and benchmarks.
+  struct Build {
+    std::span<const std::byte> elf{};  ///< empty: the program itself
+    bool short_way = true;             ///< xdp_shortcut.bpf.h; what it decides is the same without
+  };
+  /// Loads the program over what all ports share. Errors: BpfError, as BpfObject::load.
+  [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared, const Build& build);
+  [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared) {
+    return load(shared, Build{});
+  }
 
   /// Whether another program is on the interface. Errors: Occupied, with its name and id.
   [[nodiscard]] static Status check_room(int ifindex, const std::string& interface);
