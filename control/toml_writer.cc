@@ -7,6 +7,7 @@
 #include <array>
 
 #include "control/config_fields.h"
+#include "control/hash_keys.h"
 #include "dataplane/base/units.h"
 
 namespace lb {
@@ -136,6 +137,7 @@ std::vector<TomlRow> daemon_rows(const Config& config) {
       {"control", "state", toml_string(config.control.state)},
       {"control", "log_level", toml_string(config.control.log_level)},
       {"dataplane", "engine", toml_string(name_of(dataplane.engine))},
+      {"dataplane", "hash", toml_string(name_of(dataplane.hash))},
       {"dataplane", "xdp_mode", toml_string(name_of(dataplane.xdp_mode))},
       {"dataplane", "zero_copy", toml_string(name_of(dataplane.zero_copy))},
       {"dataplane", "need_wakeup", std::string(bool_word(dataplane.need_wakeup))},
