@@ -12,9 +12,11 @@
 #include <linux/types.h>
 #define LB_STATIC_ASSERT(condition, text) static_assert(condition, text)
 #define LB_INLINE inline __attribute__((always_inline))
+#define LB_IS(value) = value /* of a member: what it is unless one says */
 #else
 #define LB_STATIC_ASSERT(condition, text) _Static_assert(condition, text)
 #define LB_INLINE static inline __attribute__((always_inline))
+#define LB_IS(value)
 #endif
 
 /* Layout of everything that can be pinned: what was pinned by another version is not adopted. */
@@ -105,7 +107,8 @@ struct lb_meta {
 LB_STATIC_ASSERT(sizeof(struct lb_meta) == 16, "lb_meta");
 
 /*
- * Per-CPU map `xdp_counters`, of each port: drops first, then hand-overs by reason, then the rest.
+ * Per-CPU map `xdp_counters`, of each port: packets. Drops first, then hand-overs by reason, then
+ * the rest.
  */
 enum lb_xdp_counter {
 	LB_XDP_HANDED = LB_DROP_COUNT,			      /* + enum lb_hand_reason */
@@ -117,20 +120,13 @@ enum lb_xdp_counter {
 	LB_XDP_COUNTER_COUNT
 };
 
-struct lb_xdp_counter_value {
-	__u64 packets;
-	__u64 bytes;
-};
-
 /*
  * Counters of a service or real server in the fast path: memory-mapped arrays `service_counts` and
- * `rs_counts`, element cpu * services_max + slot (rs_max). Each CPU writes its own.
+ * `rs_counts`, element cpu * services_max + slot (rs_max). Each CPU writes its own. What a service
+ * forwarded is what its real servers got: a packet writes one line.
  */
 struct lb_service_count {
-	__u64 packets;	     /* forwarded */
-	__u64 bytes;	     /* of those, from the Ethernet header on */
-	__u64 new_flows;     /* SYNs that were decided without memory */
-	__u64 unknown_flows; /* other segments of unknown flows, decided without the worker */
+	__u64 unknown_flows; /* segments but SYN of unknown flows, decided without the worker */
 	__u64 drops;
 	__u64 unprotected; /* SYNs in an open slot that could not be remembered and went to owner */
 	__u64 unremembered; /* over the rate: decided by the hash alone */
@@ -138,20 +134,20 @@ struct lb_service_count {
 	__u32 window;	      /* tick / LB_RATE_WINDOW_MS */
 	__u16 window_new;     /* handed over in this window because they begin ... */
 	__u16 window_unknown; /* ... or are not remembered yet */
+	__u64 reserved[3];
 };
 LB_STATIC_ASSERT(sizeof(struct lb_service_count) == 64, "one cache line");
 #define LB_RATE_WINDOW_MS 64
 
 struct lb_rs_count {
-	__u64 packets;
-	__u64 bytes;
-	__u64 new_flows;
+	__u64 packets;	 /* forwarded */
+	__u64 bytes;	 /* of those, from the Ethernet header on */
+	__u64 new_flows; /* SYNs that were decided without memory */
 	__u64 reserved;
 };
 LB_STATIC_ASSERT(sizeof(struct lb_rs_count) == 32, "lb_rs_count");
 
-/* Map `settings` (array of one, of each port): what user space may change while the program runs.
- */
+/* Map `.data.settings`, of each port: what user space may change while the program runs. */
 struct lb_settings {
 	__u32 panic; /* not 0: every packet passes to the kernel */
 	__u8 mac[6]; /* of the port: frames for another machine (a flooding switch) are not ours */
@@ -218,13 +214,13 @@ struct lb_index_slot {
 	struct lb_vip_key key;
 	__u32 service_id; /* slot | incarnation << 16 */
 	__u64 slot_key;	  /* of lb_hash_slot() */
-	__u32 table; /* class << 24 | key in its outer map; LB_TABLE_NONE: AF_XDP decides all */
-	__u16 flags; /* LB_SVC_*, or LB_VIP_* */
-	__u16 range_count; /* of a key with port 0 */
+	__u32 table;	 /* class << 24 | key in its outer map; LB_TABLE_NONE: AF_XDP decides all */
+	__u16 flags;	 /* LB_SVC_*, or LB_VIP_* */
+	__u16 slot_hash; /* enum lb_slot_hash */
 	__u32 range_first;
 	__u32 timeout_ms[LB_TIMEOUT_COUNT];
-	__u16 flow_rate; /* flows a window that are handed over to be remembered; 0: no limit */
-	__u16 slot_hash; /* enum lb_slot_hash */
+	__u16 flow_rate;   /* flows a window that are handed over to be remembered; 0: no limit */
+	__u16 range_count; /* of a key with port 0 */
 };
 LB_STATIC_ASSERT(sizeof(struct lb_index_slot) == 64, "one cache line");
 
@@ -235,16 +231,13 @@ struct lb_index_range {
 };
 LB_STATIC_ASSERT(sizeof(struct lb_index_range) == 8, "lb_index_range");
 
-/*
- * The flow hash: NH (Black et al., UMAC, CRYPTO 1999) over the words of the key, one multiplication
- * each, then a mixer, 64 bits out. Not a MAC: it keeps somebody who does not know the secret from
- * aiming at one bucket or one real server, at a few ns a packet. The halves of a word are added to
- * those of a secret before they are multiplied, so that no difference of two inputs has a known
- * effect.
- */
+/* By what a flow is hashed: config key `hash`. */
+enum lb_hash_kind { LB_HASH_MULTIPLY_MIX, LB_HASH_SIPHASH };
+
 struct lb_hash_key {
 	__u64 k0;
 	__u64 k1;
+	__u64 kind LB_IS(LB_HASH_MULTIPLY_MIX); /* enum lb_hash_kind; of the flow hash only */
 };
 
 struct lb_index_head {
@@ -253,7 +246,6 @@ struct lb_index_head {
 	struct lb_hash_key flow_key;  /* of the flow hash; the same for the life of an instance */
 	__u32 flags;		      /* LB_INDEX_* */
 	__u32 version;		      /* LB_ABI_VERSION */
-	__u64 reserved[2];
 	/* Bit lb_bloom_bit(address) is set for every VIP: is a source one? */
 	__u64 vip_bloom[LB_BLOOM_WORDS];
 };
@@ -284,30 +276,87 @@ LB_INLINE __u64 lb_hash_word(__u64 word, __u64 secret)
 }
 
 /*
- * IPv4 flow: addresses and ports as they lie in the packet (network order), proto.
- * `ports_raw` is client port | vip port << 16, both in network order.
+ * SipHash-c-d (Aumasson, Bernstein, INDOCRYPT 2012) of `count` whole words and `last`, the rest of
+ * the message with its length in the top byte.
  */
+LB_INLINE __u64 lb_siphash(const __u64 *words, int count, __u64 last, const struct lb_hash_key *key,
+			   int c, int d)
+{
+	__u64 v0 = key->k0 ^ 0x736f6d6570736575ull, v1 = key->k1 ^ 0x646f72616e646f6dull;
+	__u64 v2 = key->k0 ^ 0x6c7967656e657261ull, v3 = key->k1 ^ 0x7465646279746573ull;
+
+	for (int i = 0; i < count + 2; i++) {
+		__u64 word = i < count ? words[i] : i == count ? last : 0;
+		int rounds = i <= count ? c : d;
+
+		v3 ^= word;
+		v2 ^= i <= count ? 0 : 0xff;
+		for (int round = 0; round < rounds; round++) {
+			v0 += v1;
+			v2 += v3;
+			v1 = lb_rotl64(v1, 13) ^ v0;
+			v3 = lb_rotl64(v3, 16) ^ v2;
+			v0 = lb_rotl64(v0, 32);
+			v2 += v1;
+			v0 += v3;
+			v1 = lb_rotl64(v1, 17) ^ v2;
+			v3 = lb_rotl64(v3, 21) ^ v0;
+			v2 = lb_rotl64(v2, 32);
+		}
+		v0 ^= word;
+	}
+	return v0 ^ v1 ^ v2 ^ v3;
+}
+
+/*
+ * The flow hash. `ports_raw` is client port | VIP port << 16, both in network order as the
+ * addresses are. By the key's kind:
+ *
+ * multiply-mix: NH (Black et al., UMAC, CRYPTO 1999) over the words of the flow, one multiplication
+ * each, then a mixer. Not a MAC: it keeps somebody who does not know the secret from aiming at one
+ * bucket or one real server, at a few ns a packet. The halves of a word are added to those of a
+ * secret before they are multiplied, so that no difference of two inputs has a known effect.
+ *
+ * siphash: SipHash-1-3, a keyed pseudo-random function, of addresses, ports and protocol as one
+ * message. One and three rounds are what hash tables use it with: outputs are never seen, only
+ * their effect, and the messages are short.
+ *
+ * The XDP program defines LB_HASH_KIND as a constant, so that it holds one of the two.
+ */
+#ifndef LB_HASH_KIND
+#define LB_HASH_KIND(key) ((key)->kind)
+#endif
+#define LB_SIP_ROUNDS 1, 3
+
 LB_INLINE __u64 lb_hash_flow4(__u32 client_be, __u32 vip_be, __u32 ports_raw, __u8 proto,
 			      const struct lb_hash_key *key)
 {
-	__u64 vip = vip_be, upper = proto;
-	__u64 h = lb_hash_word((vip << 32) | client_be, key->k0);
+	__u64 vip = vip_be, upper = proto, h;
+	__u64 addresses = (vip << 32) | client_be, rest = (upper << 32) | ports_raw;
 
-	h += lb_hash_word((upper << 32) | ports_raw, key->k1);
+	if (LB_HASH_KIND(key) == LB_HASH_SIPHASH)
+		return lb_siphash(&addresses, 1, rest | 13ull << 56, key, LB_SIP_ROUNDS);
+	h = lb_hash_word(addresses, key->k0);
+	h += lb_hash_word(rest, key->k1);
 	return lb_mix64(h ^ key->k1);
 }
 
-/* IPv6 flow: the addresses as two words each, in packet byte order. */
+/* The addresses as two words each, in packet byte order. */
 LB_INLINE __u64 lb_hash_flow6(const __u64 *client, const __u64 *vip, __u32 ports_raw, __u8 proto,
 			      const struct lb_hash_key *key)
 {
-	__u64 upper = proto;
-	__u64 h = lb_hash_word(client[0], key->k0);
+	__u64 upper = proto, h, rest = (upper << 32) | ports_raw;
 
+	if (LB_HASH_KIND(key) == LB_HASH_SIPHASH) {
+		__u64 words[4] = {client[0], client[1], vip[0], vip[1]};
+
+		return lb_siphash(words, 4, rest | 37ull << 56, key, LB_SIP_ROUNDS);
+	}
+	h = lb_hash_word(client[0], key->k0);
 	h += lb_hash_word(client[1], key->k1);
 	h += lb_hash_word(vip[0], lb_rotl64(key->k0, 21));
 	h += lb_hash_word(vip[1], lb_rotl64(key->k1, 21));
-	h += lb_hash_word((upper << 32) | ports_raw, lb_rotl64(key->k0, 42));
+	h += lb_hash_word(rest, lb_rotl64(key->k0, 42));
 	return lb_mix64(h ^ key->k1);
 }
 
@@ -323,14 +372,17 @@ LB_INLINE __u32 lb_hash_slot(__u64 flow_hash, __u64 service_key, __u32 slots)
 	return h;
 }
 
-/* Place of a key in an index, before the mask. The address as two words in packet byte order. */
+/*
+ * Place of a key in an index, before the mask. The address as two words in packet byte order. The
+ * keys are the operator's, so it only has to spread, differently for another `key`.
+ */
 LB_INLINE __u64 lb_hash_vip(__u64 addr0, __u64 addr1, __u32 ports_proto_family,
 			    const struct lb_hash_key *key)
 {
-	__u64 h = lb_hash_word(addr0, key->k0);
+	__u64 h = (addr0 ^ key->k0) * 0x9e3779b97f4a7c15ull;
 
-	h += lb_hash_word(addr1, key->k1);
-	h += lb_hash_word(ports_proto_family, lb_rotl64(key->k0, 21));
+	h += addr1 * 0xc2b2ae3d27d4eb4full;
+	h += ports_proto_family * 0x165667b19e3779f9ull;
 	h ^= h >> 32;
 	return (h * 0xd6e8feb86659fd93ull) >> 32;
 }
@@ -474,7 +526,7 @@ struct lb_about {
 	__u32 cpus; /* possible ones: of the counters */
 	struct lb_hash_key flow_key;
 };
-LB_STATIC_ASSERT(sizeof(struct lb_about) == 48, "no hole in lb_about");
+LB_STATIC_ASSERT(sizeof(struct lb_about) == 56, "no hole in lb_about");
 
 /* Stamp of a flow: tick in bits 0..31, state in 32..39, sequence in 40..63, odd while it is
  * written. */

@@ -7,6 +7,7 @@
  */
 #include "bpf/xdp_acl.bpf.h"
 #include "bpf/xdp_decide.bpf.h"
+#include "bpf/xdp_shortcut.bpf.h"
 
 #define EXT_HOP_BY_HOP 0
 #define EXT_ROUTING 43
@@ -14,14 +15,7 @@
 #define EXT_AUTH 51
 #define EXT_DEST_OPTIONS 60
 
-#define TCP_BYTES 20
-#define UDP_BYTES 8
-#define SCTP_BYTES 12
-
 char _license[] SEC("license") = "Dual BSD/GPL";
-
-/* No verdict yet: TCP, UDP or SCTP, whose header is in struct packet. */
-#define GO_ON (-1)
 
 /* A packet for a VIP that no service takes. */
 static __always_inline int unmatched(const struct packet *p, const struct lb_index_slot *vip)
@@ -41,12 +35,12 @@ static __always_inline bool has_ports(__u8 proto)
 
 /* Frames for another machine reach us from a switch that floods; VRRP's virtual MACs count as ours.
  */
-static __always_inline bool for_this_port(const struct lb_settings *config, const __u8 *mac)
+static __always_inline bool for_this_port(const __u8 *mac)
 {
-	const __u16 *a = (const __u16 *)mac, *b = (const __u16 *)config->mac;
+	const __u16 *a = (const __u16 *)mac, *b = (const __u16 *)settings.mac;
 	bool ours = a[0] == b[0] && a[1] == b[1] && a[2] == b[2];
 
-	return ours || !config->mac_valid ||
+	return ours || !settings.mac_valid ||
 	       (mac[0] == 0 && mac[1] == 0 && mac[2] == 0x5e && mac[3] == 0 &&
 		(mac[4] == 1 || mac[4] == 2));
 }
@@ -99,19 +93,21 @@ static __always_inline int transport(struct xdp_md *ctx, struct packet *p)
 {
 	const struct lb_index_slot *service = NULL, *vip;
 	__u16 port_be = p->flow.ports_raw >> 16;
+	__u32 what = what_of(p->flow.family, p->flow.proto, port_be);
 	int bad, at;
 
 	if (port_be) /* 0 is the key of the ranges */
-		service = find_key(p->index, p->flow.vip,
-				   what_of(p->flow.family, p->flow.proto, port_be));
+		service = find_key(p->index, p->flow.vip, what);
 	if (!service) {
 		vip = find_vip(p, p->flow.vip);
 		if (!vip)
 			return pass(p);
-		at = look_for_range(p);
+		at = look_for_range(p->flow.vip[0], p->flow.vip[1], what, p->index->generation);
 		if (at == -2) { /* the index was replaced under our feet: once, then it waits */
 			p->index = current_index();
-			at = p->index ? look_for_range(p) : -2;
+			at = p->index ? look_for_range(p->flow.vip[0], p->flow.vip[1], what,
+						       p->index->generation)
+				      : -2;
 			if (at == -2)
 				return drop(p, LB_DROP_NoSocket);
 		}
@@ -125,14 +121,14 @@ static __always_inline int transport(struct xdp_md *ctx, struct packet *p)
 		if (bad)
 			return drop_of(p, bad - 1, service);
 	}
-	if (p->fragment || p->config->engine == LB_ENGINE_AFXDP) {
+	if (p->fragment || settings.engine == LB_ENGINE_AFXDP) {
 		__u32 reason = p->fragment ? LB_HAND_Fragment : LB_HAND_Engine;
 
 		if (hand_over(ctx, p, reason, service->service_id))
 			return XDP_REDIRECT;
 		if (p->fragment)
 			return drop_of(p, LB_DROP_NoSocket, service);
-		count(LB_XDP_ALONE, p->frame_bytes, 0);
+		count(LB_XDP_ALONE, 0);
 	}
 	if (bad_source(p))
 		return drop_of(p, LB_DROP_BadSource, service);
@@ -384,14 +380,14 @@ __noinline int l3_offset_of_tagged(struct xdp_md *ctx)
 	return offset;
 }
 
-SEC("xdp")
-int lb_xdp(struct xdp_md *ctx)
+/* All that the short way does not take. */
+static __noinline int long_way(struct xdp_md *ctx)
 {
 	void *data_end = (void *)(long)ctx->data_end;
 	void *data = (void *)(long)ctx->data;
 	struct packet p;
 	struct ethhdr *eth = data;
-	__u32 zero = 0, offset = sizeof(*eth);
+	__u32 offset = sizeof(*eth);
 	__be16 type, *inner;
 	int verdict;
 
@@ -399,13 +395,8 @@ int lb_xdp(struct xdp_md *ctx)
 	p.reason = LB_HAND_COUNT;
 	p.fragment = p.later_fragment = p.tcp_flags = 0;
 	p.offset_flags = p.udp_length = 0;
-	p.config = bpf_map_lookup_elem(&settings, &zero);
-	if (!p.config)
-		return XDP_PASS;
-	if (p.config->panic)
-		return count(LB_XDP_PANIC_PASSED, p.frame_bytes, XDP_PASS);
 	p.index = current_index();
-	if (!p.index || (void *)(eth + 1) > data_end || !for_this_port(p.config, eth->h_dest))
+	if (!p.index || (void *)(eth + 1) > data_end || !for_this_port(eth->h_dest))
 		return pass(&p);
 	type = eth->h_proto;
 	if (is_tag(type)) {
@@ -429,4 +420,21 @@ int lb_xdp(struct xdp_md *ctx)
 	else
 		return pass(&p);
 	return verdict == GO_ON ? transport(ctx, &p) : verdict;
+}
+
+SEC("xdp")
+int lb_xdp(struct xdp_md *ctx)
+{
+	void *data_end = (void *)(long)ctx->data_end;
+	void *data = (void *)(long)ctx->data;
+	const struct lb_index_head *index;
+	int verdict;
+
+	if (settings.panic)
+		return count(LB_XDP_PANIC_PASSED, XDP_PASS);
+	index = current_index();
+	if (!index || data + sizeof(struct ethhdr) > data_end || !for_this_port(data))
+		return count(LB_XDP_PASSED, XDP_PASS);
+	verdict = short_way_first ? short_way(ctx, index, data, data_end) : GO_ON;
+	return verdict == GO_ON ? long_way(ctx) : verdict;
 }

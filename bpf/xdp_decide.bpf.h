@@ -114,7 +114,7 @@ static __always_inline bool is_to_be_remembered(const struct packet *p,
 static __always_inline int alone(struct xdp_md *ctx, struct packet *p,
 				 const struct lb_index_slot *service, const struct lb_rs_entry *rs)
 {
-	count(LB_XDP_ALONE, p->frame_bytes, 0);
+	count(LB_XDP_ALONE, 0);
 	return send_to(ctx, p, service, rs, opens(p));
 }
 
@@ -159,7 +159,7 @@ static __noinline int ask(struct xdp_md *ctx, struct packet *p, const struct lb_
 		if (hand_over(ctx, p, reason == LB_HAND_COUNT ? LB_HAND_State : reason,
 			      service->service_id))
 			return XDP_REDIRECT;
-		count(LB_XDP_ALONE, p->frame_bytes, 0);
+		count(LB_XDP_ALONE, 0);
 		return send_to(ctx, p, service, rs, false);
 	}
 	if (reason != LB_HAND_COUNT) {
@@ -189,32 +189,6 @@ static __always_inline void find_slot(struct packet *p, const struct lb_index_sl
 	note_slot(p);
 }
 
-#ifdef LB_BENCH_LRU
-struct lru_key {
-	__u64 words[5];
-};
-
-struct {
-	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1 << 20);
-	__type(key, struct lru_key);
-	__type(value, __u32);
-} lru SEC(".maps");
-
-/* bench_lru.bpf.c: what it costs to know every flow. */
-static __noinline void look_up_in_lru(struct packet *p)
-{
-	const __u64 *words = (const __u64 *)&p->flow;
-	struct lru_key key = {{words[0], words[1], words[2], words[3], words[4]}};
-	__u32 *known = bpf_map_lookup_elem(&lru, &key), word = p->word;
-
-	if (known)
-		p->word = *known;
-	else
-		bpf_map_update_elem(&lru, &key, &word, BPF_ANY);
-}
-#endif
-
 /* A packet of a service, its headers checked. */
 static __always_inline int balance(struct xdp_md *ctx, struct packet *p,
 				   const struct lb_index_slot *service)
@@ -232,9 +206,6 @@ static __always_inline int balance(struct xdp_md *ctx, struct packet *p,
 		return drop_of(p, LB_DROP_NoSocket, service);
 	}
 	find_slot(p, service);
-#ifdef LB_BENCH_LRU
-	look_up_in_lru(p);
-#endif
 	if (p->reason == LB_HAND_COUNT && is_steady(p, service))
 		return send_to(ctx, p, service, owner_of(p), opens(p));
 	return ask(ctx, p, service);

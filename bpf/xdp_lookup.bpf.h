@@ -110,14 +110,14 @@ static __noinline int look_further(__u64 addr0, __u64 addr1, __u32 what)
 	return find_further(&query);
 }
 
-/* find_range_slot() for a packet. */
-static __noinline int look_for_range(const struct packet *p)
+/* find_range_slot() with a query on a stack of its own. `what`: as of a service on one port. */
+static __noinline int look_for_range(__u64 addr0, __u64 addr1, __u32 what, __u64 generation)
 {
 	struct index_query query = {
-		.addr = {p->flow.vip[0], p->flow.vip[1]},
-		.generation = p->index->generation,
-		.what = what_of(p->flow.family, p->flow.proto, 0),
-		.port = bpf_ntohs(p->flow.ports_raw >> 16),
+		.addr = {addr0, addr1},
+		.generation = generation,
+		.what = what & ~0xffffu,
+		.port = bpf_ntohs(what),
 	};
 
 	return find_range_slot(&query);

@@ -16,6 +16,13 @@
 #define IP_OFFSET 0x1FFF
 #define IPPROTO_ICMPV6 58 /* a macro in the UAPI, so not in vmlinux.h */
 
+#define TCP_BYTES 20
+#define UDP_BYTES 8
+#define SCTP_BYTES 12
+
+/* No verdict yet. */
+#define GO_ON (-1)
+
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
@@ -55,7 +62,6 @@ struct packet {
 	__be16 udp_length;
 	__u32 slot;
 	__u32 word; /* hot word of the slot */
-	const struct lb_settings *config;
 	const struct lb_index_head *index;
 	__u32 frame_bytes;
 	__u32 l3_bytes; /* of the IP packet, by its header */
@@ -72,12 +78,12 @@ struct packet {
 
 static __always_inline int pass(const struct packet *p)
 {
-	return count(LB_XDP_PASSED, p->frame_bytes, XDP_PASS);
+	return count(LB_XDP_PASSED, XDP_PASS);
 }
 
 static __always_inline int drop(const struct packet *p, enum lb_drop_reason reason)
 {
-	return count(reason, p->frame_bytes, XDP_DROP);
+	return count(reason, XDP_DROP);
 }
 
 static __always_inline int drop_of(const struct packet *p, enum lb_drop_reason reason,
@@ -102,7 +108,7 @@ static __always_inline bool worker_lives(struct xdp_md *ctx, const struct packet
 	__u32 queue = ctx->rx_queue_index;
 	const volatile struct lb_beat *beat = bpf_map_lookup_elem(&beats, &queue);
 
-	return beat && beat->tick && (__s32)(tick_now() - beat->tick) < (__s32)p->config->stale_ms;
+	return beat && beat->tick && (__s32)(tick_now() - beat->tick) < (__s32)settings.stale_ms;
 }
 
 static __always_inline void add_meta(struct xdp_md *ctx, const struct packet *p, __u32 reason,
@@ -130,7 +136,7 @@ static __always_inline bool hand_over(struct xdp_md *ctx, const struct packet *p
 	if (!worker_lives(ctx, p) ||
 	    bpf_redirect_map(&xsks, ctx->rx_queue_index, XDP_ABORTED) != XDP_REDIRECT)
 		return false;
-	count(LB_XDP_HANDED + reason, p->frame_bytes, XDP_REDIRECT);
+	count(LB_XDP_HANDED + reason, XDP_REDIRECT);
 	add_meta(ctx, p, reason, service_id);
 	return true;
 }

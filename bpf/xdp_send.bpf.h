@@ -78,20 +78,13 @@ static __always_inline bool rewrite(struct xdp_md *ctx, struct packet *p,
 	return true;
 }
 
-static __always_inline void count_sent(const struct packet *p, const struct lb_index_slot *service,
-				       const struct lb_rs_entry *rs, bool is_new)
+static __always_inline void count_sent(const struct lb_rs_entry *rs, __u32 frame_bytes, bool is_new)
 {
-	struct lb_service_count *of_service = service_count(service->service_id);
 	struct lb_rs_count *of_rs = rs_count(rs->id);
 
-	if (of_service) {
-		of_service->packets++;
-		of_service->bytes += p->frame_bytes;
-		of_service->new_flows += is_new;
-	}
 	if (of_rs) {
 		of_rs->packets++;
-		of_rs->bytes += p->frame_bytes;
+		of_rs->bytes += frame_bytes;
 		of_rs->new_flows += is_new;
 	}
 }
@@ -118,18 +111,18 @@ static __noinline int send_to(struct xdp_md *ctx, struct packet *p,
 	if (p->l3_bytes > rs->mtu)
 		return drop_of(p, LB_DROP_TooLarge, service);
 	port = rs->egress;
-	if (!(p->config->sends >> (port & 31) & 1))
+	if (!(settings.sends >> (port & 31) & 1))
 		return hand_over(ctx, p, LB_HAND_Egress, service->service_id)
 			       ? XDP_REDIRECT
 			       : drop_of(p, LB_DROP_NoSocket, service);
-	if (port != p->config->port && bpf_redirect_map(&devs, port, XDP_ABORTED) != XDP_REDIRECT)
+	if (port != settings.port && bpf_redirect_map(&devs, port, XDP_ABORTED) != XDP_REDIRECT)
 		return drop_of(p, LB_DROP_TxLinkDown, service);
 	if (!rewrite(ctx, p, rs))
 		return drop_of(p, LB_DROP_NoHeadroom, service);
-	count_sent(p, service, rs, is_new);
-	if (port == p->config->port)
-		return count(LB_XDP_SENT, p->frame_bytes, XDP_TX);
-	return count(LB_XDP_REDIRECTED, p->frame_bytes, XDP_REDIRECT);
+	count_sent(rs, p->frame_bytes, is_new);
+	if (port == settings.port)
+		return count(LB_XDP_SENT, XDP_TX);
+	return count(LB_XDP_REDIRECTED, XDP_REDIRECT);
 }
 
 #endif

@@ -76,11 +76,14 @@ void read_number(TableReader& reader, const NumberField<Owner>& field, Owner& ow
   }
 }
 
-/// Who forwards.
+/// Who forwards, and by what flows are spread.
 void read_engine(TableReader& reader, DataplaneConfig& dataplane) {
   auto engine = reader.word<EngineMode>(
       "engine", {{"hybrid", EngineMode::Hybrid}, {"afxdp", EngineMode::Afxdp}});
   dataplane.engine = engine.value_or(dataplane.engine);
+  auto hash = reader.word<lb_hash_kind>(
+      "hash", {{"multiply-mix", LB_HASH_MULTIPLY_MIX}, {"siphash", LB_HASH_SIPHASH}});
+  dataplane.hash = hash.value_or(dataplane.hash);
 }
 
 /// What outlives lbd.

@@ -33,15 +33,21 @@ Error as_refusal(Error error) {
   return error;
 }
 
+HashKeys keys_of(const State& state, const Config& config) {
+  HashKeys keys = state.keys;
+  keys.flow.kind = config.dataplane.hash;
+  return keys;
+}
+
 }  // namespace
 
 Controller::Controller(Config config, std::string config_path, State state, Parts parts)
     : config_(std::move(config)),
       config_path_(std::move(config_path)),
-      keys_(state.keys),
+      keys_(keys_of(state, config_)),
       parts_(std::move(parts)),
       registry_(limits_of(config_)),
-      builder_(state.keys, config_.decrement_ttl, parts_.dataplane.table_memory()),
+      builder_(keys_, config_.decrement_ttl, parts_.dataplane.table_memory()),
       stats_(parts_.dataplane.counters()),
       health_([this](const IpAddr& rs) { return parts_.networks.kernel_reaches(rs); }),
       started_ms_(parts_.now_ms()) {
@@ -386,7 +392,8 @@ VersionInfo Controller::version() const {
   return {.pid = ::getpid(),
           .uptime_s = (parts_.now_ms() - started_ms_) / 1000,
           .generation = generation_,
-          .config = config_path_};
+          .config = config_path_,
+          .hash = config_.dataplane.hash};
 }
 
 std::vector<NeighbourInfo> Controller::neighbours() const {

@@ -11,12 +11,14 @@
 namespace lb {
 
 HashKeys HashKeys::random() {
-  HashKeys keys;
-  auto* at = reinterpret_cast<unsigned char*>(&keys);
-  static_assert(sizeof keys == 32, "no padding to fill");
+  std::uint64_t words[4];
   // Up to 256 bytes getrandom() is neither short nor interrupted once the kernel's pool is ready.
-  LB_ASSERT(getrandom(at, sizeof keys, 0) == static_cast<ssize_t>(sizeof keys));
-  return keys;
+  LB_ASSERT(getrandom(words, sizeof words, 0) == static_cast<ssize_t>(sizeof words));
+  return {.flow = {words[0], words[1]}, .service = {words[2], words[3]}};
+}
+
+std::string_view name_of(lb_hash_kind hash) {
+  return hash == LB_HASH_SIPHASH ? "siphash" : "multiply-mix";
 }
 
 std::uint64_t HashKeys::of_service(const ServiceAddr& address) const {

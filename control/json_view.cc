@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "bpf/lb_abi.h"
+#include "control/hash_keys.h"
 #include "control/json_settings.h"
 #include "dataplane/base/assert.h"
 
@@ -91,6 +92,7 @@ std::string version_json(const VersionInfo& info) {
   out["uptime_s"] = info.uptime_s;
   out["generation"] = raw(info.generation);
   out["config"] = json_text(info.config);
+  out["hash"] = json_text(name_of(info.hash));
   return json::serialize(out);
 }
 

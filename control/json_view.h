@@ -41,6 +41,7 @@ struct VersionInfo {
   std::uint64_t uptime_s = 0;
   Generation generation = Generation::None;
   std::string config;  ///< path of the config file
+  lb_hash_kind hash = LB_HASH_MULTIPLY_MIX;
 };
 
 /// A flow as visit_flows gives it, with what it has left.

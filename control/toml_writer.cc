@@ -7,6 +7,7 @@
 #include <array>
 
 #include "control/config_fields.h"
+#include "control/hash_keys.h"
 #include "dataplane/base/units.h"
 
 namespace lb {
@@ -159,6 +160,7 @@ std::vector<TomlRow> daemon_rows(const Config& config) {
       {"dataplane", "engine", toml_string(name_of(dataplane.engine))},
       {"dataplane", "pins", toml_string(dataplane.pins)},
       {"dataplane", "stop_mode", toml_string(name_of(dataplane.stop_mode))},
+      {"dataplane", "hash", toml_string(name_of(dataplane.hash))},
       {"dataplane", "xdp_mode", toml_string(name_of(dataplane.xdp_mode))},
       {"dataplane", "zero_copy", toml_string(name_of(dataplane.zero_copy))},
       {"dataplane", "need_wakeup", std::string(bool_word(dataplane.need_wakeup))},

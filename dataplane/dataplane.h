@@ -40,7 +40,8 @@ struct PortConfig {
 struct DataplaneConfig {
   std::vector<PortConfig> ports;
   EngineMode engine = EngineMode::Hybrid;
-  std::uint32_t worker_stale_ms = 1'000;  ///< silent for so long, a worker is left out by XDP
+  lb_hash_kind hash = LB_HASH_MULTIPLY_MIX;  ///< by which flows are spread
+  std::uint32_t worker_stale_ms = 1'000;     ///< silent for so long, a worker is left out by XDP
   XdpMode xdp_mode = XdpMode::Auto;
   ZeroCopy zero_copy = ZeroCopy::Auto;  ///< never On with EngineMode::Hybrid; Auto is off there
   bool replace_foreign = false;         ///< --replace: take another XDP program off the interface

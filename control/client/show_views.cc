@@ -370,10 +370,11 @@ std::string memory_view(JsonView answer, const Style& style) {
 }
 
 std::string version_view(JsonView answer, const Style&) {
-  return fmt::format("lbd    {} (ABI {}, pid {}, up {}, generation {}, config {})\n",
+  return fmt::format("lbd    {} (ABI {}, pid {}, up {}, generation {}, hash {}, config {})\n",
                      answer.text("version", "?"), answer.text("abi", "?"), answer.text("pid", "?"),
                      rough_duration(answer.number("uptime_s") * 1000),
-                     answer.text("generation", "?"), printable(answer.text("config", "?")));
+                     answer.text("generation", "?"), printable(answer.text("hash", "?")),
+                     printable(answer.text("config", "?")));
 }
 
 }  // namespace lb::client

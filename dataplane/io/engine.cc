@@ -110,7 +110,8 @@ Status Engine::make_fast_path() {
                         .queues = ports_.front()->queues(),
                         .buckets4 = FlowTable<FlowKey4>::buckets_for(config_.path.flows_max),
                         .buckets6 = FlowTable<FlowKey6>::buckets_for(config_.path.flows_max_v6),
-                        .acl_max = config_.acl_max},
+                        .acl_max = config_.acl_max,
+                        .hash = config_.hash},
                        {.dir = *pins_, .flow_key = config_.flow_key, .adopt = config_.adopt}));
   for (std::size_t i = 0; i < ports_.size(); ++i) {
     LB_TRY(ports_[i]->load(*fast_path_));

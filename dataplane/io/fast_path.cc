@@ -13,6 +13,7 @@
 #include <tuple>
 #include <utility>
 
+#include "dataplane/base/assert.h"
 #include "dataplane/base/log.h"
 #include "dataplane/io/kernel_table.h"
 
@@ -23,6 +24,7 @@ FastPath::FastPath(const FastPathSizes& sizes, const FastPathPins& pins)
       pins_(pins.dir),
       cpus_(static_cast<std::uint32_t>(std::max(1, libbpf_num_possible_cpus()))),
       index_room_(IndexRoom::for_services(sizes.services_max)),
+      sums_(sizes.services_max, sizes.rs_max),
       installed_(sizes.services_max) {
   about_ = {.magic = LB_ABOUT_MAGIC,
             .version = LB_ABI_VERSION,
@@ -33,6 +35,7 @@ FastPath::FastPath(const FastPathSizes& sizes, const FastPathPins& pins)
             .buckets6 = sizes.buckets6,
             .cpus = cpus_,
             .flow_key = pins.flow_key};
+  about_.flow_key.kind = sizes.hash;
   list_maps();
 }
 
@@ -126,10 +129,12 @@ void FastPath::give_to(BpfSpec& spec) const {
       .constant("services_max", sizes_.services_max)
       .constant("rs_max", sizes_.rs_max)
       .constant("flow_buckets4", sizes_.buckets4)
-      .constant("flow_buckets6", sizes_.buckets6);
+      .constant("flow_buckets6", sizes_.buckets6)
+      .constant("flow_hash_kind", static_cast<__u32>(sizes_.hash));
 }
 
 Status FastPath::install(const ServiceTable& table) {
+  LB_ASSERT(table.flow_key().kind == sizes_.hash);
   name_members(table);
   LB_TRY(acl_.put(table));
   std::vector<std::uint32_t> refs;
@@ -142,8 +147,9 @@ Status FastPath::install(const ServiceTable& table) {
 }
 
 /// Where a member stands in its table is told before a table names it there; who reads it compares
-/// ids.
-void FastPath::name_members(const ServiceTable& table) const {
+/// ids. What it forwards from then on counts for its service.
+void FastPath::name_members(const ServiceTable& table) {
+  bool taken = false;
   for (const Service& service : table.services()) {
     if (!service.table) continue;
     const std::uint32_t members = service.table->head().members;
@@ -152,6 +158,9 @@ void FastPath::name_members(const ServiceTable& table) const {
       if (service.table->member(i).id == 0 || slot >= sizes_.rs_max) continue;
       auto* word = reinterpret_cast<std::uint32_t*>(rs_members_.memory().data() + 8 * slot);
       __atomic_store_n(word, i, __ATOMIC_RELEASE);
+      if (sums_.belongs(slot, slot_of(service.id))) continue;
+      if (!std::exchange(taken, true)) take_sums();
+      sums_.assign(slot, slot_of(service.id));
     }
   }
 }
@@ -253,34 +262,44 @@ Status FastPath::set_device(PortIndex port, int ifindex) {
   return fail_errno(errno, fmt::format("interface {} as a target of redirects", ifindex));
 }
 
-void FastPath::read_counters(Counters& counters) const {
-  auto sum = [this]<class T>(const T* values, std::uint32_t slots, std::uint32_t slot,
-                             __u64 T::* member) {
-    std::uint64_t total = 0;
-    for (std::uint32_t cpu = 0; cpu < cpus_; ++cpu) {
-      total +=
-          __atomic_load_n(&(values[std::size_t{cpu} * slots + slot].*member), __ATOMIC_RELAXED);
-    }
-    return total;
-  };
-  const auto* services = service_counts_.values<lb_service_count>();
+/// A counter of one service or real server, over all CPUs.
+template <class T>
+std::uint64_t FastPath::sum_of(const BpfMap& map, std::uint32_t slots, std::uint32_t slot,
+                               __u64 T::* member) const {
+  const auto* values = map.values<T>();
+  std::uint64_t total = 0;
+  for (std::uint32_t cpu = 0; cpu < cpus_; ++cpu) {
+    total += __atomic_load_n(&(values[std::size_t{cpu} * slots + slot].*member), __ATOMIC_RELAXED);
+  }
+  return total;
+}
+
+void FastPath::take_sums() {
+  for (std::uint32_t slot = 0; slot < sizes_.rs_max; ++slot) {
+    auto of = [&](__u64 lb_rs_count::* member) {
+      return sum_of(rs_counts_, sizes_.rs_max, slot, member);
+    };
+    sums_.take(slot, {.packets = of(&lb_rs_count::packets),
+                      .bytes = of(&lb_rs_count::bytes),
+                      .new_flows = of(&lb_rs_count::new_flows)});
+  }
+}
+
+void FastPath::read_counters(Counters& counters) {
+  take_sums();
+  for (std::uint32_t slot = 0; slot < sizes_.rs_max; ++slot) {
+    sums_.rs(slot).store(counters.rs[slot]);
+  }
   for (std::uint32_t slot = 0; slot < sizes_.services_max; ++slot) {
     auto of = [&](__u64 lb_service_count::* member) {
-      return sum(services, sizes_.services_max, slot, member);
+      return sum_of(service_counts_, sizes_.services_max, slot, member);
     };
     ServiceCounters& to = counters.services[slot];
-    to.packets.set(of(&lb_service_count::packets));
-    to.bytes.set(of(&lb_service_count::bytes));
-    to.new_flows.set(of(&lb_service_count::new_flows));
+    sums_.service(slot).store(to);
     to.unknown_flows.set(of(&lb_service_count::unknown_flows));
     to.drops.set(of(&lb_service_count::drops));
-  }
-  const auto* rs = rs_counts_.values<lb_rs_count>();
-  for (std::uint32_t slot = 0; slot < sizes_.rs_max; ++slot) {
-    auto of = [&](__u64 lb_rs_count::* member) { return sum(rs, sizes_.rs_max, slot, member); };
-    counters.rs[slot].packets.set(of(&lb_rs_count::packets));
-    counters.rs[slot].bytes.set(of(&lb_rs_count::bytes));
-    counters.rs[slot].new_flows.set(of(&lb_rs_count::new_flows));
+    to.unprotected.set(of(&lb_service_count::unprotected));
+    to.unremembered.set(of(&lb_service_count::unremembered));
   }
 }
 

@@ -19,6 +19,7 @@
 #include "dataplane/counters.h"
 #include "dataplane/io/acl_tries.h"
 #include "dataplane/io/bpf_map.h"
+#include "dataplane/io/service_sums.h"
 #include "dataplane/table/kernel_index.h"
 #include "dataplane/table/service_table.h"
 #include "dataplane/table/table_object.h"
@@ -32,6 +33,7 @@ struct FastPathSizes {
   std::uint32_t buckets4 = 2;  ///< of the flow memory of one queue
   std::uint32_t buckets6 = 2;
   std::uint32_t acl_max = LB_ACL_ENTRIES_MAX;  ///< entries of all access lists together
+  lb_hash_kind hash = LB_HASH_MULTIPLY_MIX;    ///< of every table that is installed
   friend bool operator==(const FastPathSizes&, const FastPathSizes&) = default;
 };
 
@@ -70,7 +72,8 @@ class FastPath final : public TableMemory {
   /// Makes the XDP programs decide by `table` from now on: the tables first, then the index. Waits
   /// for a grace period of the kernel for each of the two that changed. On an error what was
   /// installed before is still whole, though some tables and entries of access lists may be the new
-  /// ones. REQUIRES: the tables of its services come from make().
+  /// ones. REQUIRES: the tables of its services come from make(), and the kind of its
+  /// flow key is that of the sizes.
   [[nodiscard]] Status install(const ServiceTable& table);
 
   /// Bytes of the flow memory of one queue.
@@ -84,7 +87,7 @@ class FastPath final : public TableMemory {
   [[nodiscard]] Status set_device(PortIndex port, int ifindex);
 
   /// Sets the counters of services and real servers to what the fast path counted so far.
-  void read_counters(Counters& counters) const;
+  void read_counters(Counters& counters);
   /// Does a part of what install() has left for later. Every few hundred ms.
   void tidy() { acl_.tidy(kAclTidyAtOnce); }
   /// The access lists as they are in force.
@@ -115,7 +118,11 @@ class FastPath final : public TableMemory {
                                          const BpfMapSpec& spec) const;
   void forget_the_rest(const std::set<std::uint32_t>& kept) const;
   void let_go();
-  void name_members(const ServiceTable& table) const;
+  void name_members(const ServiceTable& table);
+  template <class T>
+  [[nodiscard]] std::uint64_t sum_of(const BpfMap& map, std::uint32_t slots, std::uint32_t slot,
+                                     __u64 T::* member) const;
+  void take_sums();
   [[nodiscard]] Status install_tables(const ServiceTable& table, std::vector<std::uint32_t>& refs);
   [[nodiscard]] Status install_index(const ServiceTable& table,
                                      std::span<const std::uint32_t> refs);
@@ -132,6 +139,7 @@ class FastPath final : public TableMemory {
   BpfMap about_map_, devs_, beats_, service_counts_, rs_counts_, rs_members_, flows4_, flows6_;
   BpfMap index_, tables_[LB_TABLE_CLASSES];
   AclTries acl_;
+  ServiceSums sums_;
   std::vector<std::byte> index_bytes_;  ///< as installed, generation 0; empty: none yet
   std::uint32_t index_id_ = 0;          ///< the kernel's, of the map that holds them
   std::uint64_t generation_ = 0;        ///< of the index

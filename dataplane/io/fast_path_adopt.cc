@@ -20,6 +20,7 @@ std::string difference(const lb_about& theirs, const lb_about& ours) {
   if (theirs.version != ours.version) {
     return fmt::format("layout {}, this lbd has {}", theirs.version, ours.version);
   }
+  if (theirs.flow_key.kind != ours.flow_key.kind) return "made for another hash";
   if (std::memcmp(&theirs.flow_key, &ours.flow_key, sizeof ours.flow_key) != 0) {
     return "made under another hash key: the state file is another one";
   }

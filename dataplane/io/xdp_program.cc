@@ -53,14 +53,18 @@ std::uint64_t* place_of(XdpProgram::CounterValues& values, std::uint32_t index) 
 
 }  // namespace
 
-Result<XdpProgram> XdpProgram::load(const FastPath& shared) {
-  return load(spec_of(kProgram, lb_xdp__elf_bytes, shared));
+Result<XdpProgram> XdpProgram::load(const FastPath& shared, const Build& build) {
+  BpfSpec spec = spec_of(kProgram, lb_xdp__elf_bytes, shared);
+  if (!build.elf.empty()) spec.elf = build.elf;
+  spec.constant("short_way_first", static_cast<std::uint8_t>(build.short_way));
+  return load(spec);
 }
 
 Result<XdpProgram> XdpProgram::load_explaining(const FastPath& shared, const XdpProgram& port) {
   BpfSpec spec = spec_of("lb_explain", lb_explain__elf_bytes, shared);
   spec.shared_maps.push_back({"xsks", port.xsks_});
-  spec.shared_maps.push_back({"settings", port.settings_map_});
+  spec.shared_maps.push_back({".data.settings", port.settings_map_});
+  spec.constant("short_way_first", std::uint8_t{0});  // the notes are made on the long way
   return load(spec);
 }
 
@@ -68,7 +72,7 @@ Result<XdpProgram> XdpProgram::load(const BpfSpec& spec) {
   LB_TRY_ASSIGN(auto object, BpfObject::load(spec));
   XdpProgram program(std::move(object));
   LB_TRY_ASSIGN(program.xsks_, program.object_.map_fd("xsks"));
-  LB_TRY_ASSIGN(program.settings_map_, program.object_.map_fd("settings"));
+  LB_TRY_ASSIGN(program.settings_map_, program.object_.map_fd(".data.settings"));
   LB_TRY_ASSIGN(program.counters_, program.object_.map_fd("xdp_counters"));
   LB_TRY_ASSIGN(program.program_, program.object_.program_fd(kProgram));
   return program;
@@ -248,11 +252,11 @@ XdpProgram::CounterValues XdpProgram::counters() const {
   CounterValues sum;
   int cpus = libbpf_num_possible_cpus();
   if (cpus <= 0) return sum;
-  std::vector<lb_xdp_counter_value> values(static_cast<std::size_t>(cpus));
+  std::vector<std::uint64_t> values(static_cast<std::size_t>(cpus));
   for (__u32 index = 0; index < LB_XDP_COUNTER_COUNT; ++index) {
     if (bpf_map_lookup_elem(counters_, &index, values.data()) != 0) continue;
     std::uint64_t packets = 0;
-    for (const auto& value : values) packets += value.packets;
+    for (std::uint64_t value : values) packets += value;
     if (std::uint64_t* to = place_of(sum, index)) *to = packets;
   }
   return sum;

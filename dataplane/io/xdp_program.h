@@ -41,8 +41,16 @@ class XdpProgram {
     }
   };
 
+  /// How it is built, for tests and benchmarks.
+  struct Build {
+    std::span<const std::byte> elf{};  ///< empty: the program itself
+    bool short_way = true;             ///< xdp_shortcut.bpf.h; what it decides is the same without
+  };
   /// Loads the program over what all ports share. Errors: BpfError, as BpfObject::load.
-  [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared);
+  [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared, const Build& build);
+  [[nodiscard]] static Result<XdpProgram> load(const FastPath& shared) {
+    return load(shared, Build{});
+  }
   /// Its double that explains (XdpExplainer): with counters of its own, by the settings and sockets
   /// of `port`. Never attached.
   [[nodiscard]] static Result<XdpProgram> load_explaining(const FastPath& shared,

@@ -101,6 +101,16 @@ class Sluice(Case):
         return done.returncode == 0
 
 
+class Lru(Case):
+    """The XDP program of lbd with one look-up in an LRU map for every packet."""
+    what = "the program of sluice-hybrid with one LRU look-up a packet, one-armed"
+
+    def start(self, lab, tools):
+        self.process = lab.start(lab.director, tools.lru, "--in", "dir0", "--service", f"{VIP}:80/udp",
+                                 "--mac", lab.gen_mac, log=self.name)
+        lab.wait_until(self.process, lambda: "ready" in lab.said(self.process), self.name)
+
+
 class Testpmd(Case):
     """DPDK's own forwarder over its AF_XDP driver."""
     what = "DPDK testpmd, macswap, net_af_xdp, one-armed"
@@ -153,6 +163,7 @@ NFT_DNAT = ("add table ip bench; "
 ALL = [
     Sluice("sluice-hybrid", "lbd, mh service, 4 real servers, in the kernel, one-armed", "hybrid"),
     Limit("xdp-tx", "MAC swap in the kernel by XDP_TX, one-armed", "xdp-tx"),
+    Lru("sluice-lru"),
     Sluice("sluice-hybrid-2arm", "the same lbd, in by one port, out by the other", "hybrid",
            two_arm=True),
     Limit("xdp-redirect", "MAC swap in the kernel, redirect to the other port", "xdp-redirect",

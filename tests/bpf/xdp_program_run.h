@@ -38,9 +38,10 @@ inline const MacAddr kPeerMac = test::mac("02:00:00:00:00:bb");
 /// What can be asked of a FastPath: services, each with one RS, and what the index is built of.
 class FastWorld {
  public:
-  explicit FastWorld(TableMemory& memory) : memory_(memory) {
+  explicit FastWorld(TableMemory& memory, lb_hash_kind hash = LB_HASH_MULTIPLY_MIX)
+      : memory_(memory) {
     spec_.ports = {{kPortMac, 1500, true}, {test::mac("02:00:00:00:00:ab"), 1500, true}};
-    spec_.flow_key = {0x1234567890abcdef, 0xfedcba0987654321};
+    spec_.flow_key = {0x1234567890abcdef, 0xfedcba0987654321, hash};
   }
   VipPolicy& vip(const char* address, bool pass_unmatched = false, bool echo_reply = true) {
     spec_.vips.push_back({test::ip(address), pass_unmatched, echo_reply});
@@ -140,7 +141,9 @@ class XdpProgramRun : public testing::Test {
       .services_max = 16, .rs_max = 64, .queues = 1, .buckets4 = 64, .buckets6 = 64};
 
   void SetUp() override {
-    auto shared = FastPath::create(kSizes);
+    FastPathSizes sizes = kSizes;
+    sizes.hash = hash();
+    auto shared = FastPath::create(sizes);
     ASSERT_TRUE(shared) << shared.error().message;
     shared_ = std::move(*shared);
     auto loaded = XdpProgram::load(*shared_);
@@ -149,10 +152,11 @@ class XdpProgramRun : public testing::Test {
     ASSERT_TRUE(program_->set_mac(kPortMac));
     set_engine(LB_ENGINE_AFXDP);
     start_worker();
-    world_.emplace(*shared_);
+    world_.emplace(*shared_, hash());
     fill();
     install();
   }
+  [[nodiscard]] virtual lb_hash_kind hash() const { return LB_HASH_MULTIPLY_MIX; }
   virtual void fill() {
     world_->vip(kVip);
     world_->vip(kPassVip, true, false);
@@ -220,6 +224,7 @@ class XdpProgramRun : public testing::Test {
   std::optional<XdpProgram> program_;
   std::optional<FastWorld> world_;
   std::unique_ptr<ServiceTable> table_;
+  Fd worker_;
 
  private:
   static void explain(const XdpProgram::CounterValues& before,
@@ -262,7 +267,6 @@ class XdpProgramRun : public testing::Test {
       LB_HAND_REASONS(LB_NAME)
 #undef LB_NAME
   };
-  Fd worker_;
 };
 
 }  // namespace lb

@@ -95,6 +95,7 @@ TEST(Config, WriterRoundTripsEveryKey) {
   full->dataplane.cpus = {0, 3};
   full->dataplane.path.fragment_timeout_ms = 1500;
   full->dataplane.engine = EngineMode::Afxdp;
+  full->dataplane.hash = LB_HASH_SIPHASH;
   full->dataplane.worker_stale_ms = 2500;
   full->dataplane.path.half_open_max = 1024;
   full->dataplane.pins = "/run/bpf/one";
@@ -279,6 +280,9 @@ TEST(Config, RefusesBadDaemonKeys) {
       {"[control]\nsocket = 1\n", "control.socket: an integer stands here, a string belongs here"},
       {"[dataplane]\nengine = \"hybird\"\n", "did you mean \"hybrid\"?"},
       {"[dataplane]\nengine = true\n", "a boolean stands here, one of \"hybrid\", \"afxdp\""},
+      {"[dataplane]\nhash = \"siphahs\"\n", "did you mean \"siphash\"?"},
+      {"[dataplane]\nhash = \"crc\"\n", "lbd.toml:4:8: dataplane.hash: \"crc\""},
+      {"[dataplane]\nhash = 1\n", "one of \"multiply-mix\", \"siphash\""},
       {"[dataplane]\nhalf_open_max = 1023\n", "dataplane.half_open_max: 1023 is out of range"},
       {"[dataplane]\nhalf_open_max = 16777217\n", "(write an integer from 1024 to 16777216)"},
       {"[dataplane]\nworker_stale = \"99ms\"\n",
@@ -372,11 +376,14 @@ TEST(Config, RestartOnlyChangesAreNamed) {
               testing::ElementsAre("dataplane.batch (256 -> 32)", "port (eth0 -> eth1)"));
   EXPECT_TRUE(restart_only_changes(*running, *running).empty());
   next = Config::parse(
-      "[dataplane]\nengine = \"afxdp\"\nworker_stale = \"2s\"\nhalf_open_max = 2048\n" + kPort,
+      "[dataplane]\nengine = \"afxdp\"\nhash = \"siphash\"\nworker_stale = \"2s\"\nhalf_open_max = "
+      "2048\n" +
+          kPort,
       "b");
   ASSERT_TRUE(next);
   EXPECT_THAT(restart_only_changes(*running, *next),
               testing::ElementsAre("dataplane.engine (\"hybrid\" -> \"afxdp\")",
+                                   "dataplane.hash (\"multiply-mix\" -> \"siphash\")",
                                    "dataplane.worker_stale (\"1s\" -> \"2s\")",
                                    "dataplane.half_open_max (65536 -> 2048)"));
 }

@@ -56,6 +56,15 @@ TEST_F(ControllerTest, StartPublishesTheConfig) {
   EXPECT_EQ(controller.checks().size(), 1U);
 }
 
+TEST_F(ControllerTest, TheHashOfTheConfigIsThatOfTheTable) {
+  ASSERT_TRUE(controller.start());
+  EXPECT_EQ(world.dataplane.table->flow_key().kind, LB_HASH_MULTIPLY_MIX);
+  ControlWorld other{std::string("[dataplane]\nhash = \"siphash\"\n") + kConfig, path};
+  ASSERT_TRUE(other.controller.start());
+  EXPECT_EQ(other.dataplane.table->flow_key().kind, LB_HASH_SIPHASH);
+  EXPECT_EQ(other.controller.version().hash, LB_HASH_SIPHASH);
+}
+
 TEST_F(ControllerTest, ANewMacIsPublishedOnceByRefresh) {
   ASSERT_TRUE(controller.start());
   EXPECT_TRUE(world.resolve("192.168.1.54", kMac));

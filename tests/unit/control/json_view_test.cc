@@ -233,6 +233,10 @@ TEST_F(JsonViewTest, PortsWorkersAndTheRest) {
   NeighbourInfo neighbour{kRs1, "eth0", std::nullopt, "incomplete", false, 3};
   EXPECT_TRUE(
       parse(neighbours_json(std::span(&neighbour, 1))).at("neighbours").at(0).at("mac").is_null());
+  VersionInfo version;
+  EXPECT_EQ(text(parse(version_json(version)).at("hash")), "multiply-mix");
+  version.hash = LB_HASH_SIPHASH;
+  EXPECT_EQ(text(parse(version_json(version)).at("hash")), "siphash");
   EXPECT_EQ(text(parse(version_json({1, 2, Generation{3}, "/etc/sluice/lbd.toml"})).at("version")),
             LB_VERSION);
   EXPECT_TRUE(parse(panic_json(true)).at("on").as_bool());
