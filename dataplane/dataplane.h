@@ -64,7 +64,7 @@ struct DataplaneConfig {
   std::string pins = kPinsDefault;  ///< directory on a bpffs; empty: nothing is kept
   bool adopt = true;                ///< --no-adopt: what is in `pins` is made anew
   StopMode stop_mode = StopMode::Detach;
-  lb_hash_key flow_key{};     ///< not the config's: of the state file
+  lb_hash_key flow_key{};                      ///< not the config's: of the state file
   std::uint32_t acl_max = LB_ACL_ENTRIES_MAX;  ///< entries of all access lists together
   std::string offload_notes;  ///< file that tells what was switched off (offloads.h); empty: none
   std::uint32_t mh_slots_max = 0;  ///< control's: of all lookup arrays together; 0: automatic
