@@ -117,15 +117,20 @@ Status Engine::make_fast_path() {
     LB_TRY(ports_[i]->load(*fast_path_));
     LB_TRY(fast_path_->set_device(static_cast<PortIndex>(i), ports_[i]->ifindex()));
   }
+  follow_xdp_features();
   return set_forwarding();
 }
 
 Status Engine::set_forwarding() {
   for (std::size_t i = 0; i < ports_.size(); ++i) {
+    std::uint32_t sends = 0;
+    for (std::size_t to = 0; to < ports_.size(); ++to) {
+      if (sends_by_xdp(i, to)) sends |= 1U << to;
+    }
     LB_TRY(ports_[i]->program().set_forwarding(
         {.port = static_cast<PortIndex>(i),
          .engine = config_.engine == EngineMode::Hybrid ? LB_ENGINE_HYBRID : LB_ENGINE_AFXDP,
-         .sends = ~0U,
+         .sends = sends,
          .stale_ms = config_.worker_stale_ms}));
   }
   return {};

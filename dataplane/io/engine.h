@@ -100,6 +100,9 @@ class Engine final : public Dataplane {
   [[nodiscard]] Status start_units();
   [[nodiscard]] Status enter_sockets();
   [[nodiscard]] Status set_forwarding();
+  bool follow_xdp_features();
+  [[nodiscard]] bool sends_by_xdp(std::size_t from, std::size_t to) const;
+  [[nodiscard]] std::string engine_reason(std::size_t port) const;
   [[nodiscard]] Status attach_ports();
   [[nodiscard]] Status leave_zero_copy_if_generic(const RingSizes& sizes);
   [[nodiscard]] Status go_live();
@@ -122,7 +125,8 @@ class Engine final : public Dataplane {
   bool zero_copy_ = false;
   std::string copy_reason_;  ///< why not zero-copy
   bool panic_ = false;
-  PortLinks links_{};  ///< all Up
+  PortLinks links_{};                          ///< all Up
+  std::array<bool, kPortsMax> refuses_xdp_{};  ///< by port: it sends nothing that XDP redirects
   Snapshots<ServiceTable> tables_;
   ResolveRequests resolve_;
   PipelinePeers peers_;

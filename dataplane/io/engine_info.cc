@@ -21,6 +21,7 @@ std::vector<PortInfo> Engine::ports() const {
     info.copy_mode = zero_copy_ ? "zero-copy" : "copy";
     info.copy_mode_reason = copy_reason_;
     info.engine = config_.engine == EngineMode::Hybrid ? "hybrid" : "afxdp";
+    info.engine_reason = engine_reason(i);
     all.push_back(std::move(info));
   }
   return all;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "dataplane/base/log.h"
+#include "dataplane/base/xdp_features.h"
 #include "dataplane/io/engine.h"
 
 namespace lb {
@@ -49,10 +50,51 @@ void Engine::link_changed(PortIndex port, std::optional<bool> up) {
 }
 
 void Engine::watch() {
+  if (follow_xdp_features()) {
+    if (Status set = set_forwarding(); !set) spdlog::error("{}", set.error().message);
+  }
   for (std::size_t i = 0; i < ports_.size(); ++i) {
     if (links_[i].load(std::memory_order_relaxed) != LinkState::Gone) ports_[i]->follow_queues();
   }
   for (std::size_t i = 0; i < units_.size(); ++i) follow_tx_errors(i);
+}
+
+/// True when a port has begun or ceased to take what XDP redirects.
+bool Engine::follow_xdp_features() {
+  bool changed = false;
+  for (std::size_t i = 0; i < ports_.size(); ++i) {
+    const auto features = read_xdp_features(ports_[i]->ifindex());
+    if (!features) continue;  // what the kernel does not tell is tried
+    if (std::exchange(refuses_xdp_[i], !features->xmit) == refuses_xdp_[i]) continue;
+    changed = true;
+    if (config_.engine != EngineMode::Hybrid) continue;
+    if (refuses_xdp_[i]) {
+      spdlog::warn("port {}: {}", ports_[i]->interface(), engine_reason(i));
+    } else {
+      spdlog::info("port {}: takes frames from XDP now", ports_[i]->interface());
+    }
+  }
+  return changed;
+}
+
+/// XDP_TX is the driver's own affair but on a veth, which gives the frame to its other end either
+/// way; generic XDP sends by the stack.
+bool Engine::sends_by_xdp(std::size_t from, std::size_t to) const {
+  if (!refuses_xdp_[to] || !ports_[from]->native()) return true;
+  return from == to && ports_[to]->driver() != "veth";
+}
+
+/// Why the workers send what leaves by this port; empty: XDP does.
+std::string Engine::engine_reason(std::size_t port) const {
+  if (config_.engine != EngineMode::Hybrid || !refuses_xdp_[port]) return {};
+  if (ports_[port]->driver() == "veth") {
+    return "takes no frames from XDP, the workers send what leaves here: the other end of the veth "
+           "has neither an XDP program nor GRO (ethtool -K PEER gro on)";
+  }
+  return fmt::format(
+      "takes no redirected frames from XDP, the workers send what comes from other "
+      "ports (driver {})",
+      ports_[port]->driver());
 }
 
 /// Logs an answer to a kick that nothing we know of gives, once for each errno.

@@ -58,6 +58,7 @@ class Port {
   void follow_queues();
 
   [[nodiscard]] const std::string& interface() const noexcept { return interface_; }
+  [[nodiscard]] const std::string& driver() const noexcept { return driver_; }
   [[nodiscard]] std::uint32_t queues() const noexcept { return queues_; }
   [[nodiscard]] int ifindex() const noexcept { return link_.ifindex; }
   [[nodiscard]] const LinkInfo& link() const noexcept { return link_; }

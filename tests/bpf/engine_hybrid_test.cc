@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Engine with XDP programs that forward by themselves, and with ones that must not.
+#include <net/if.h>
+
+#include "dataplane/base/xdp_features.h"
 #include "tests/bpf/engine_run.h"
 #include "tests/bpf/passing_end.h"
 #include "tests/bpf/xdp_program_run.h"
@@ -68,6 +71,27 @@ TEST_F(EngineRun, ExplainsWhatThenHappens) {
   request.queue = 0;
   request.port = static_cast<PortIndex>(2);
   EXPECT_FALSE(engine_->explain(request)) << "there are two ports";
+}
+
+TEST_F(EngineRun, WorkersSendWhereXdpCannotUntilItCan) {
+  if (!read_xdp_features(static_cast<int>(if_nametoindex("d1")))) {
+    GTEST_SKIP() << "the kernel does not tell XDP features: Linux 6.3 and later do";
+  }
+  ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
+  RawEnd client("c0");
+  RawEnd server("c1");
+  ASSERT_TRUE(engine_->publish(hashed_service(*engine_, 1)));
+  EXPECT_NE(engine_->ports()[1].engine_reason.find("other end of the veth"), std::string::npos);
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(goes_through(client, server)) << i;
+  EXPECT_EQ(engine_->ports()[0].xdp_forwarded, 0U);
+  EXPECT_EQ(engine_->ports()[0].handed[static_cast<std::size_t>(LB_HAND_Egress)], 10U);
+
+  PassingEnd passes("c1");
+  ASSERT_TRUE(passes.attached());
+  engine_->watch();
+  EXPECT_EQ(engine_->ports()[1].engine_reason, "");
+  for (int i = 0; i < 10; ++i) ASSERT_TRUE(goes_through(client, server)) << i;
+  EXPECT_EQ(engine_->ports()[0].xdp_forwarded, 10U);
 }
 
 TEST_F(EngineRun, TheAfxdpEngineGivesTheWorkersAll) {

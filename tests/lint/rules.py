@@ -49,6 +49,7 @@ WRAPPED = [
     (r"^bpf/(bpf|libbpf|btf|xsk)\.h$", r"^(dataplane/base/bpf_object|dataplane/base/pin_dir|dataplane/io/|testbed/|tests/)", "libbpf"),
     (r"^bpf/.*\.skel\.h$", r"^(dataplane/io/|observe/|testbed/|tests/)", "a BPF skeleton"),
     (r"^liburing", r"^(dataplane/io/|dataplane/base/)", "liburing"),
+    (r"^libmnl/", r"^(dataplane/base/xdp_features|control/|tests/)", "libmnl"),
     (r"^boost/(asio|beast)", r"^(control/|tests/(unit|fuzz)/)", "Asio"),
     (r"^toml\+\+/", r"^control/", "toml++"),
 ]
