@@ -372,8 +372,9 @@ struct lb_about {
 	__u32 buckets6;
 	__u32 cpus; /* possible ones: of the counters */
 	struct lb_hash_key flow_key;
+	__u32 ifindex[LB_PORTS_MAX]; /* by PortIndex; 0: there is no such port */
 };
-LB_STATIC_ASSERT(sizeof(struct lb_about) == 56, "no hole in lb_about");
+LB_STATIC_ASSERT(sizeof(struct lb_about) == 120, "no hole in lb_about");
 
 /* Stamp of a flow: tick in bits 0..31, state in 32..39, sequence in 40..63, odd while it is
  * written. */

@@ -3,7 +3,7 @@
  * Access lists at the door: who may talk to a service, and how fast. Asked in one place
  * (transport() in lb_xdp.bpf.c), as soon as the service is known and before anything is decided,
  * forwarded or handed over: what a service's list denies reaches none of its real servers, by
- * neither engine.
+ * neither engine. Not subject to it are ICMP errors, which come from routers, and pings.
  */
 #ifndef XDP_ACL_BPF_H
 #define XDP_ACL_BPF_H

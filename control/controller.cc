@@ -17,6 +17,8 @@ namespace lb {
 namespace {
 
 constexpr std::uint64_t kScanEveryMs = 5'000;
+/// So long the resolver has to find the real servers that an lbd before knew.
+constexpr std::uint64_t kLastMacsMs = 10'000;
 constexpr std::uint64_t kScanShare = 50;  // walks over all flows take 2 % of the time at most
 
 bool same_ports(const std::vector<EgressPort>& a, const std::vector<EgressPort>& b) {
@@ -83,6 +85,12 @@ Result<ReloadReport> Controller::start() {
 /// keeps its ids, by which the flows know it.
 void Controller::adopt() {
   const std::vector<Service> services = parts_.dataplane.adopted();
+  std::size_t flows = 0;
+  parts_.dataplane.visit_flows([&](const FlowInfo& flow) {
+    registry_.saw(flow.data.service, flow.data.rs);
+    ++flows;
+    return true;
+  });
   if (services.empty()) return;
   KnownIds ids;
   for (const Service& service : services) {
@@ -96,15 +104,10 @@ void Controller::adopt() {
     for (const TableKeeper::Named& member : TableKeeper::named(*service.table)) {
       ids.real_servers.emplace(KnownIds::RsName{service.address, member.address, member.sorry},
                                KnownIds::Rs{member.id, member.up});
+      if (member.mac) last_macs_[{member.address, member.vlan}] = *member.mac;
     }
   }
   registry_.prefer(std::move(ids));
-  std::size_t flows = 0;
-  parts_.dataplane.visit_flows([&](const FlowInfo& flow) {
-    registry_.saw(flow.data.service, flow.data.rs);
-    ++flows;
-    return true;
-  });
   spdlog::info("taken over from the lbd before: {} with {}", counted(services.size(), "service"),
                counted(flows, "remembered flow"));
 }
@@ -131,6 +134,9 @@ Status Controller::change(const std::function<Status()>& operation) {
 /// that fails as well, by the next refresh().
 void Controller::take_back(Registry::Checkpoint before) noexcept {
   registry_.roll_back(std::move(before));
+  // Before the first generation there is none to go back to, and what an lbd before has left goes
+  // on.
+  if (generation_ == Generation::None) return;
   published_revision_ = 0;
   followed_networks_ = kNotFollowed;
   try {
@@ -198,7 +204,10 @@ NextHops Controller::resolve_next_hops() {
   }
   parts_.resolver.set_targets(targets, parts_.now_ms());
   for (const auto& [key, target] : placed) {
-    hops[key] = NextHop{.mac = parts_.resolver.mac(target), .egress = target.port};
+    auto mac = parts_.resolver.mac(target);
+    const auto last = last_macs_.find({key.address, key.vlan});
+    if (!mac && last != last_macs_.end()) mac = last->second;
+    hops[key] = NextHop{.mac = mac, .egress = target.port};
   }
   return hops;
 }
@@ -356,6 +365,7 @@ bool Controller::scan_exceptions() {
 }
 
 void Controller::tick() {
+  if (parts_.now_ms() - started_ms_ > kLastMacsMs) last_macs_.clear();
   end_drains();
   end_transitions();
   for (std::uint32_t slot : parts_.dataplane.take_resolve_requests()) {

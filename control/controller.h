@@ -6,9 +6,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "control/health_book.h"
@@ -116,6 +118,8 @@ class Controller {
   HealthBook health_;
   std::set<CheckTarget> checks_;
   NextHops next_hops_;
+  /// By address and VLAN: what an lbd before knew, for as long as the resolver may need.
+  std::map<std::pair<IpAddr, std::uint16_t>, MacAddr> last_macs_;
   std::vector<EgressPort> ports_;
   SlotTables slot_tables_;
   std::uint64_t published_revision_ = 0;

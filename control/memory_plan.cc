@@ -28,7 +28,7 @@ std::uint64_t ring_bytes(const RingSizes& sizes) {
          std::uint64_t{sizes.fill + sizes.completion} * kFrameBytes;
 }
 
-constexpr std::uint64_t kLookupSlotBytes = 2 * sizeof(std::uint16_t);  // twice: see memory_plan.h
+constexpr std::uint64_t kLookupSlotBytes = 2 * 6;  // LB_TABLE_BYTES; twice: see memory_plan.h
 
 std::uint64_t lookup_bytes(const Config& config) {
   std::uint64_t slots = 0;

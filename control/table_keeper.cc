@@ -63,6 +63,11 @@ IpAddr address_of(const lb_rs_name& name) {
   return name.family == raw(Family::V6) ? IpAddr::v6(name.addr) : IpAddr::v4(Be32::load(name.addr));
 }
 
+/// Of a table that somebody else may still write to.
+std::uint32_t members_in(const TableObject& table) {
+  return std::min(table.head().members, table.room().members);
+}
+
 std::uint16_t one_past(const auto& members) {
   std::uint16_t end = 0;
   for (const auto& [member, index] : members) end = std::max<std::uint16_t>(end, index + 1);
@@ -300,7 +305,8 @@ Status TableKeeper::adopt(const Service& service, std::shared_ptr<const TableObj
             .owners = {},
             .table = std::move(table),
             .deadline_s = plan.next_deadline_s()};
-  for (std::uint32_t i = 0; i < kept.table->head().members; ++i) {
+  const std::uint32_t members = members_in(*kept.table);
+  for (std::uint32_t i = 0; i < members; ++i) {
     if (kept.table->member(i).id == 0) continue;
     const lb_rs_name& name = kept.table->name(i);
     const Member member{address_of(name), name.sorry != 0};
@@ -321,13 +327,21 @@ Status TableKeeper::adopt(const Service& service, std::shared_ptr<const TableObj
 
 std::vector<TableKeeper::Named> TableKeeper::named(const TableObject& table) {
   std::vector<Named> all;
-  for (std::uint32_t i = 0; i < table.head().members; ++i) {
+  const std::uint32_t members = members_in(table);
+  for (std::uint32_t i = 0; i < members; ++i) {
+    const lb_rs_entry entry = table.member(i);
+    if (entry.id == 0) continue;
     const lb_rs_name& name = table.name(i);
-    if (table.member(i).id == 0) continue;
-    all.push_back({.id = static_cast<RsId>(table.member(i).id),
-                   .address = address_of(name),
-                   .sorry = name.sorry != 0,
-                   .up = (table.member(i).flags & LB_RS_UP) != 0});
+    Named one{.id = static_cast<RsId>(entry.id),
+              .address = address_of(name),
+              .sorry = name.sorry != 0,
+              .up = (entry.flags & LB_RS_UP) != 0,
+              .vlan = entry.vlan,
+              .mac = std::nullopt};
+    if ((entry.flags & LB_RS_HAS_MAC) != 0) {
+      std::ranges::copy_n(entry.macs, 6, one.mac.emplace().bytes.begin());
+    }
+    all.push_back(one);
   }
   return all;
 }

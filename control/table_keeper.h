@@ -64,6 +64,8 @@ class TableKeeper {
     IpAddr address;
     bool sorry = false;
     bool up = false;
+    std::uint16_t vlan = 0;
+    std::optional<MacAddr> mac;
   };
   /// Those that have an id.
   [[nodiscard]] static std::vector<Named> named(const TableObject& table);

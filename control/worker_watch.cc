@@ -19,7 +19,8 @@ WorkerWatch::Seen WorkerWatch::look(std::span<const WorkerInfo> workers, std::ui
     if (said != said_ms_.end() && now_ms - said->second < kSayAgainMs) continue;
     said_ms_[worker.index] = now_ms;
     seen.hang.push_back(
-        fmt::format("worker {} has taken no step for {} ms: the packets of its queue are lost "
+        fmt::format("worker {} has taken no step for {} ms: XDP decides for its queue what it can, "
+                    "the rest is dropped "
                     "(another thread may hold its CPU; restart lbd if it stays so)",
                     raw(worker.index), worker.last_step_ms));
   }

@@ -163,7 +163,8 @@ bool check_dataplane(Session& session, JsonView ports, JsonView workers, std::st
     auto idle_ms = worker.number("last_step_ms");
     if (idle_ms <= kWorkerHangsMs) continue;
     well = false;
-    auto problem = fmt::format("no step for {} ms: the packets of its queue are lost", idle_ms);
+    auto problem = fmt::format(
+        "no step for {} ms: XDP decides for its queue what it can, the rest is dropped", idle_ms);
     text += fmt::format("worker {}  {}  {}\n", worker.text("worker"), problem_word, problem);
     report.append(
         "workers",

@@ -9,7 +9,7 @@ enum class ExitCode : int {
   Failed = 1,     ///< refused by lbd, or the environment failed; nothing was changed
   Usage = 2,      ///< the command line is wrong
   Partly = 3,     ///< some of it was done; the message says what was not
-  Unhealthy = 4,  ///< asked whether all is well, and it is not
+  Unhealthy = 4,  ///< asked whether all is well, and it is not; explain: dropped
 };
 
 }  // namespace lb::client

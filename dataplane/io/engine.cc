@@ -5,8 +5,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <set>
 #include <system_error>
+#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -54,6 +56,7 @@ Engine::~Engine() {
     if (stays) port->leave_as_is();
     port->detach();
   }
+  if (stays) leave_to_xdp();
   drop_units();
   if (stays) return;
   const bool found = fast_path_ == nullptr || fast_path_->adopted();
@@ -61,7 +64,20 @@ Engine::~Engine() {
     pins_->dissolve();
   } else if (!found) {
     pins_->remove_all("map");
+    pins_->remove_all("object");
   }
+}
+
+/// From here on the programs decide alone; what they have handed over is still sent.
+void Engine::leave_to_xdp() noexcept {
+  constexpr auto kLastSteps = std::chrono::milliseconds(20);
+  for (auto& port : ports_) {
+    for (std::uint32_t queue = 0; queue < units_.size(); ++queue) {
+      std::ignore = port->program().set_socket(queue, -1);
+    }
+  }
+  wake_all();
+  std::this_thread::sleep_for(kLastSteps);
 }
 
 /// An lbd that keeps nothing forwards as well as another: a machine without a bpffs is no error.
@@ -112,9 +128,14 @@ Status Engine::make_fast_path() {
                         .buckets6 = FlowTable<FlowKey6>::buckets_for(config_.path.flows_max_v6),
                         .acl_max = config_.acl_max,
                         .hash = config_.hash},
-                       {.dir = *pins_, .flow_key = config_.flow_key, .adopt = config_.adopt}));
+                       {.dir = *pins_,
+                        .flow_key = config_.flow_key,
+                        .ifindexes = ifindexes(),
+                        .adopt = config_.adopt}));
   for (std::size_t i = 0; i < ports_.size(); ++i) {
     LB_TRY(ports_[i]->load(*fast_path_));
+    // Until go_live(), also where the maps that are taken over have services in them.
+    LB_TRY(ports_[i]->program().set_panic(true));
     LB_TRY(fast_path_->set_device(static_cast<PortIndex>(i), ports_[i]->ifindex()));
   }
   follow_xdp_features();
@@ -284,14 +305,19 @@ Status Engine::leave_zero_copy_if_generic(const RingSizes& sizes) {
 /// themselves where those of an lbd before ran until now.
 Status Engine::go_live() {
   LB_TRY(enter_sockets());
-  std::vector<int> ifindexes;
-  for (auto& port : ports_) {
-    LB_TRY(port->go_live());
-    ifindexes.push_back(port->ifindex());
-  }
-  XdpProgram::remove_other_links(*pins_, ifindexes);
+  for (auto& port : ports_) LB_TRY(port->program().set_panic(panic_));
+  for (auto& port : ports_) LB_TRY(port->go_live());
+  for (auto& port : ports_) port->settle();
+  XdpProgram::remove_other_links(*pins_, ifindexes());
   live_ = true;
   return {};
+}
+
+std::vector<int> Engine::ifindexes() const {
+  std::vector<int> all;
+  all.reserve(ports_.size());
+  for (const auto& port : ports_) all.push_back(port->ifindex());
+  return all;
 }
 
 Status Engine::enter_sockets() {

@@ -106,6 +106,8 @@ class Engine final : public Dataplane {
   [[nodiscard]] Status attach_ports();
   [[nodiscard]] Status leave_zero_copy_if_generic(const RingSizes& sizes);
   [[nodiscard]] Status go_live();
+  void leave_to_xdp() noexcept;
+  [[nodiscard]] std::vector<int> ifindexes() const;
   void drop_units() noexcept;
 
   /// CPU of a worker; -1: any.

@@ -20,6 +20,7 @@ Result<Generation> Engine::publish(std::unique_ptr<ServiceTable> table) {
   wake_all();
   LB_TRY(fast_path_->install(published));
   if (!live_) LB_TRY(go_live());
+  fast_path_->forget_others(published);
   return generation;
 }
 
@@ -28,8 +29,9 @@ void Engine::wake_all() noexcept {
 }
 
 Status Engine::set_panic(bool on) {
+  // Before go_live() the programs pass everything anyway.
   for (auto& port : ports_) {
-    auto set = port->program().set_panic(on);
+    auto set = live_ ? port->program().set_panic(on) : Status{};
     if (set) continue;
     for (auto& other : ports_) std::ignore = other->program().set_panic(panic_);
     return fail_in("interface " + port->interface(), std::move(set).error());

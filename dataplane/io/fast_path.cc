@@ -36,12 +36,15 @@ FastPath::FastPath(const FastPathSizes& sizes, const FastPathPins& pins)
             .cpus = cpus_,
             .flow_key = pins.flow_key};
   about_.flow_key.kind = sizes.hash;
+  for (std::size_t i = 0; i < pins.ifindexes.size() && i < LB_PORTS_MAX; ++i) {
+    about_.ifindex[i] = static_cast<std::uint32_t>(pins.ifindexes[i]);
+  }
   list_maps();
 }
 
 Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes) {
   static const PinDir nowhere;
-  return create(sizes, {.dir = nowhere, .flow_key = {}, .adopt = false});
+  return create(sizes, {.dir = nowhere, .flow_key = {}, .ifindexes = {}, .adopt = false});
 }
 
 Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes,
@@ -140,10 +143,13 @@ Status FastPath::install(const ServiceTable& table) {
   std::vector<std::uint32_t> refs;
   LB_TRY(install_tables(table, refs));
   LB_TRY(install_index(table, refs));
-  acl_.take_away(table);
-  forget_tables(table);
   found_.clear();
   return {};
+}
+
+void FastPath::forget_others(const ServiceTable& table) {
+  acl_.take_away(table);
+  forget_tables(table);
 }
 
 /// Where a member stands in its table is told before a table names it there; who reads it compares
@@ -193,7 +199,13 @@ Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint
     LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = BPF_ANY);
     if (bpf_map_update_batch(tables_[c].fd(), batches[c].keys.data(), batches[c].fds.data(), &count,
                              &options) != 0) {
-      return fail_errno(errno, fmt::format("{}: install tables", kTableMaps[c]));
+      const int error = errno;
+      // Some of them may be in force: the next install writes all of these again.
+      for (auto& [slot, refused] : done) {
+        unpin(refused.table);
+        replaced_.push_back(std::exchange(installed_[slot].table, nullptr));
+      }
+      return fail_errno(error, fmt::format("{}: install tables", kTableMaps[c]));
     }
   }
   for (auto& [slot, now] : done) {
@@ -216,12 +228,19 @@ Status FastPath::install_index(const ServiceTable& table, std::span<const std::u
   int fd = inner.fd();
   if (pins_) LB_TRY(pins_.pin(object_pin(inner.id()), fd));
   if (bpf_map_update_elem(index_.fd(), &zero, &fd, BPF_ANY) != 0) {
-    return fail_errno(errno, "vip_index: install the index");
+    const int error = errno;
+    pins_.remove(object_pin(inner.id()));
+    return fail_errno(error, "vip_index: install the index");
   }
   if (index_id_ != 0) pins_.remove(object_pin(index_id_));
   index_id_ = inner.id();
   index_bytes_ = std::move(bytes);
   return {};
+}
+
+void FastPath::unpin(const std::shared_ptr<const TableObject>& table) const {
+  if (!pins_ || !table) return;
+  pins_.remove(object_pin(static_cast<const KernelTable&>(*table).map().id()));
 }
 
 /// Tables that the index does not name any more.
@@ -240,9 +259,7 @@ void FastPath::forget_tables(const ServiceTable& table) {
     const __u32 key = ref & LB_TABLE_KEY_MASK;
     std::ignore = bpf_map_delete_elem(tables_[ref >> 24].fd(), &key);
   }
-  for (const auto& gone : std::exchange(replaced_, {})) {
-    if (pins_) pins_.remove(object_pin(static_cast<const KernelTable&>(*gone).map().id()));
-  }
+  for (const auto& gone : std::exchange(replaced_, {})) unpin(gone);
 }
 
 std::span<std::byte> FastPath::flows4(std::uint32_t queue) const noexcept {

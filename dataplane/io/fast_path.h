@@ -41,7 +41,8 @@ struct FastPathSizes {
 struct FastPathPins {
   const PinDir& dir;  ///< outlives the FastPath
   lb_hash_key flow_key{};
-  bool adopt = true;  ///< false: all maps are made anew
+  std::vector<int> ifindexes{};  ///< of the ports, by PortIndex
+  bool adopt = true;             ///< false: all maps are made anew
 };
 
 class FastPath final : public TableMemory {
@@ -75,6 +76,8 @@ class FastPath final : public TableMemory {
   /// ones. REQUIRES: the tables of its services come from make(), and the kind of its
   /// flow key is that of the sizes.
   [[nodiscard]] Status install(const ServiceTable& table);
+  /// Forgets what `table`, which is installed and by which all programs decide, does not need.
+  void forget_others(const ServiceTable& table);
 
   /// Bytes of the flow memory of one queue.
   [[nodiscard]] std::span<std::byte> flows4(std::uint32_t queue) const noexcept;
@@ -118,6 +121,8 @@ class FastPath final : public TableMemory {
                                          const BpfMapSpec& spec) const;
   void forget_the_rest(const std::set<std::uint32_t>& kept) const;
   void let_go();
+  void forget_tables(const ServiceTable& table);
+  void unpin(const std::shared_ptr<const TableObject>& table) const;
   void name_members(const ServiceTable& table);
   template <class T>
   [[nodiscard]] std::uint64_t sum_of(const BpfMap& map, std::uint32_t slots, std::uint32_t slot,
@@ -126,7 +131,6 @@ class FastPath final : public TableMemory {
   [[nodiscard]] Status install_tables(const ServiceTable& table, std::vector<std::uint32_t>& refs);
   [[nodiscard]] Status install_index(const ServiceTable& table,
                                      std::span<const std::uint32_t> refs);
-  void forget_tables(const ServiceTable& table);
 
   FastPathSizes sizes_;
   const PinDir& pins_;

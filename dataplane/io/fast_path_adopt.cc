@@ -24,6 +24,9 @@ std::string difference(const lb_about& theirs, const lb_about& ours) {
   if (std::memcmp(&theirs.flow_key, &ours.flow_key, sizeof ours.flow_key) != 0) {
     return "made under another hash key: the state file is another one";
   }
+  if (std::memcmp(theirs.ifindex, ours.ifindex, sizeof ours.ifindex) != 0) {
+    return "made for other ports";
+  }
   return fmt::format(
       "made for services_max {}, rs_max {}, {} queues, {} and {} flow buckets, {} CPUs, not for "
       "{}, {}, {}, {} and {}, {}",
@@ -75,7 +78,8 @@ Status FastPath::find_services(std::set<std::uint32_t>& kept) {
     return std::unexpected(std::move(index).error());
   }
   const std::span<const std::byte> bytes = index->memory().first(index_room_.bytes());
-  LB_TRY_ASSIGN(auto services, read_kernel_index(bytes, index_room_));
+  index_bytes_.assign(bytes.begin(), bytes.end());  // read once: others might write to it
+  LB_TRY_ASSIGN(auto services, read_kernel_index(index_bytes_, index_room_));
   for (IndexedService& indexed : services) {
     if (slot_of(indexed.service.id) >= sizes_.services_max) {
       return fail(EINVAL, "an index with a service beyond services_max");
@@ -88,7 +92,6 @@ Status FastPath::find_services(std::set<std::uint32_t>& kept) {
     }
     found_.push_back(std::move(indexed.service));
   }
-  index_bytes_.assign(bytes.begin(), bytes.end());
   auto* head = reinterpret_cast<lb_index_head*>(index_bytes_.data());
   generation_ = std::exchange(head->generation, 0);
   index_id_ = index->id();
@@ -121,7 +124,10 @@ void FastPath::forget_the_rest(const std::set<std::uint32_t>& kept) const {
   for (std::uint32_t c = 0; c < LB_TABLE_CLASSES; ++c) {
     for (std::uint32_t slot = 0; slot < sizes_.services_max; ++slot) {
       const bool named = installed_[slot].table && installed_[slot].ref >> 24 == c;
-      if (!named) std::ignore = bpf_map_delete_elem(tables_[c].fd(), &slot);
+      // Looked up first: older kernels wait for a grace period even when there is nothing.
+      __u32 id = 0;
+      if (named || bpf_map_lookup_elem(tables_[c].fd(), &slot, &id) != 0) continue;
+      std::ignore = bpf_map_delete_elem(tables_[c].fd(), &slot);
     }
   }
   std::set<std::string> names;

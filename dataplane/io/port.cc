@@ -52,12 +52,6 @@ Status Port::attach(XdpMode mode, bool replace_foreign) {
   return {};
 }
 
-Status Port::go_live() {
-  LB_TRY(program_->go_live(pins_, link_.ifindex));
-  stays_ = false;
-  return {};
-}
-
 void Port::detach() noexcept {
   if (program_ && !stays_) program_->detach(pins_, link_.ifindex);
 }

@@ -44,7 +44,9 @@ class Port {
     return XdpProgram::check_room(link_.ifindex, interface_);
   }
   /// From here on our program runs: what attach() replaced is not put back at the end.
-  [[nodiscard]] Status go_live();
+  [[nodiscard]] Status go_live() { return program_->go_live(pins_, link_.ifindex); }
+  /// All ports are live: from now on detach() means it.
+  void settle() noexcept { stays_ = false; }
   /// At the end the interface stays as it is: link, program and what was switched off.
   void leave_as_is() noexcept { stays_ = true; }
   /// Takes the program off. Packets go to the kernel's stack from now on.

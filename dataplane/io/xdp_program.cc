@@ -129,7 +129,7 @@ Status XdpProgram::check_room(int ifindex, const std::string& interface) {
       fmt::format(
           "interface {} already has XDP program \"{}\" (id {}): {}, or start lbd with --replace",
           interface, attached->name, attached->id,
-          ours ? "another lbd runs there; stop it"
+          ours ? "another lbd runs there (stop it), or has left it (lbctl reset --pins DIRECTORY)"
                : fmt::format("take it off (ip link set dev {} xdp off)", interface))});
 }
 

@@ -171,6 +171,7 @@ class XdpProgramRun : public testing::Test {
     table_ = world_->build();
     auto installed = shared_->install(*table_);
     ASSERT_TRUE(installed) << installed.error().message;
+    shared_->forget_others(*table_);
   }
   void set_engine(lb_engine engine, std::uint32_t sends = ~0U) {
     ASSERT_TRUE(program_->set_forwarding(

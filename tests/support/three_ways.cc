@@ -140,6 +140,7 @@ Status ThreeWays::install() {
   LB_TRY_ASSIGN(spec_, world_->spec());
   LB_TRY_ASSIGN(auto table, ServiceTable::build(spec_));
   LB_TRY(shared_->install(*table));
+  shared_->forget_others(*table);
   table->generation = static_cast<Generation>(++generation_);
   table_ = std::move(table);
   if (referee_) referee_->use(spec_);

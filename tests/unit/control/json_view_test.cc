@@ -264,12 +264,12 @@ TEST(MemoryPlan, AddsUpAndWarns) {
   EXPECT_EQ(memory_warning(one, std::nullopt), "");
   EXPECT_THAT(memory_warning(one, 50U << 20), HasSubstr("50.0 MiB are available (lower flows_max"));
   EXPECT_THAT(memory_text(one), HasSubstr("total"));
-  EXPECT_EQ(one.lookup_max_bytes, std::uint64_t{1024} * kMaglevSlotsDefault * 4);
-  EXPECT_THAT(memory_text(one), HasSubstr("lookup arrays can grow to 256 MiB"));
+  EXPECT_EQ(one.lookup_max_bytes, std::uint64_t{1024} * kMaglevSlotsDefault * 12);
+  EXPECT_THAT(memory_text(one), HasSubstr("lookup arrays can grow to 768 MiB"));
   ConfigService service{kWeb, with_scheduler(Scheduler::Mh), {}, {}};
   config.services.push_back(service);
   EXPECT_GE(plan_memory(config, 1).total_bytes(),
-            one.total_bytes() + 4 * std::uint64_t{kMaglevSlotsDefault});
+            one.total_bytes() + 12 * std::uint64_t{kMaglevSlotsDefault});
   EXPECT_TRUE(memory_available_bytes());
   auto json_plan = parse(memory_json(one));
   EXPECT_EQ(json_plan.at("total_bytes").to_number<std::uint64_t>(), one.total_bytes());
