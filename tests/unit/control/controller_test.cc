@@ -462,6 +462,21 @@ TEST_F(ControllerTest, GoesOnFromWhatAnLbdBeforeHasLeft) {
   for (std::uint32_t i = 0; i < 2; ++i)
     EXPECT_EQ(now.table->member(i).id, last.table->member(i).id);
 
+  // Its MACs count until the resolver has had time to find out.
+  ControlWorld known(with_mh(text), path, state);
+  ASSERT_TRUE(known.controller.start());
+  ASSERT_TRUE(known.resolve("192.168.1.54", kMac));
+  ASSERT_TRUE(known.controller.refresh());
+  ControlWorld heir(with_mh(text), path, state);
+  heir.dataplane.left = {known.dataplane.table->services()[0]};
+  ASSERT_TRUE(heir.controller.start());
+  EXPECT_TRUE(heir.dataplane.table->real_servers()[0].has_mac);
+  EXPECT_EQ(heir.dataplane.table->real_servers()[0].mac, kMac);
+  heir.now_ms += 11'000;
+  heir.controller.tick();
+  ASSERT_TRUE(heir.controller.refresh());
+  EXPECT_FALSE(heir.dataplane.table->real_servers()[0].has_mac);
+
   // A table that is damaged is not believed; its service is there all the same.
   ControlWorld wary(with_mh(text), path, before.controller.state());
   auto damaged = HeapTableMemory().make(last.table->head().slots, 2).value();
@@ -471,6 +486,13 @@ TEST_F(ControllerTest, GoesOnFromWhatAnLbdBeforeHasLeft) {
   ASSERT_TRUE(wary.controller.start());
   EXPECT_EQ(wary.dataplane.table->services()[0].id, last.id);
   EXPECT_EQ(wary.dataplane.table->services()[0].table->head().open_slots, 0U);
+}
+
+TEST_F(ControllerTest, AStartThatIsRefusedPublishesNothingInstead) {
+  world.dataplane.refuse_next = true;
+  EXPECT_FALSE(controller.start());
+  EXPECT_EQ(raw(world.dataplane.generation), 0U) << "what an lbd before has left goes on";
+  EXPECT_TRUE(controller.registry().services().empty());
 }
 
 }  // namespace
