@@ -44,9 +44,12 @@ const nlattr* ask(int socket, Buffer& buffer, std::uint16_t wanted) {
       answer->nlmsg_type == NLMSG_ERROR || mnl_nlmsg_get_payload_len(answer) < sizeof(genlmsghdr)) {
     return nullptr;
   }
-  const nlattr* attribute = nullptr;
-  mnl_attr_for_each(attribute, answer, sizeof(genlmsghdr)) {
+  const auto* attribute =
+      static_cast<const nlattr*>(mnl_nlmsg_get_payload_offset(answer, sizeof(genlmsghdr)));
+  const auto* end = static_cast<const char*>(mnl_nlmsg_get_payload_tail(answer));
+  while (mnl_attr_ok(attribute, static_cast<int>(end - reinterpret_cast<const char*>(attribute)))) {
     if (mnl_attr_get_type(attribute) == wanted) return attribute;
+    attribute = mnl_attr_next(attribute);
   }
   return nullptr;
 }

@@ -34,7 +34,8 @@ FastPath::FastPath(const FastPathSizes& sizes, const FastPathPins& pins)
             .buckets4 = sizes.buckets4,
             .buckets6 = sizes.buckets6,
             .cpus = cpus_,
-            .flow_key = pins.flow_key};
+            .flow_key = pins.flow_key,
+            .ifindex = {}};
   about_.flow_key.kind = sizes.hash;
   for (std::size_t i = 0; i < pins.ifindexes.size() && i < LB_PORTS_MAX; ++i) {
     about_.ifindex[i] = static_cast<std::uint32_t>(pins.ifindexes[i]);

@@ -41,6 +41,8 @@ TEST_F(EngineRun, ForwardsInTheKernelOutOfEitherPort) {
 }
 
 TEST_F(EngineRun, ExplainsWhatThenHappens) {
+  PassingEnd one("c0");
+  PassingEnd two("c1");
   ASSERT_NO_FATAL_FAILURE(start(small_config({"d0", "d1"})));
   ASSERT_TRUE(engine_->publish(hashed_service(*engine_, 1)));
   const std::size_t objects = engine_->bpf().size();
@@ -60,8 +62,6 @@ TEST_F(EngineRun, ExplainsWhatThenHappens) {
   EXPECT_EQ(said->trace.rs_id, raw(said->worker.rs->id));
   EXPECT_EQ(engine_->ports()[0].xdp_forwarded, 0U) << "nothing is counted";
   EXPECT_GT(engine_->bpf().size(), objects) << "show bpf has the program that explains";
-  PassingEnd one("c0");
-  PassingEnd two("c1");
   RawEnd client("c0");
   RawEnd server("c1");
   EXPECT_TRUE(goes_through(client, server));

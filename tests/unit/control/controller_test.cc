@@ -489,7 +489,7 @@ TEST_F(ControllerTest, GoesOnFromWhatAnLbdBeforeHasLeft) {
 }
 
 TEST_F(ControllerTest, AStartThatIsRefusedPublishesNothingInstead) {
-  world.dataplane.refuse_next = true;
+  world.dataplane.refuse_next = Error{std::make_error_code(std::errc::not_enough_memory), "no"};
   EXPECT_FALSE(controller.start());
   EXPECT_EQ(raw(world.dataplane.generation), 0U) << "what an lbd before has left goes on";
   EXPECT_TRUE(controller.registry().services().empty());
