@@ -10,8 +10,15 @@
 #include <regex>
 
 #include "tests/bench/xdp_bench_world.h"
+// After lb_abi.h, whose types they name.
+#include "bpf/bench_lru.skel.h"
+#include "bpf/bench_run.skel.h"
 
 namespace lb {
+
+const void* bench_lru_elf(std::size_t* bytes) { return bench_lru__elf_bytes(bytes); }
+const void* bench_run_elf(std::size_t* bytes) { return bench_run__elf_bytes(bytes); }
+
 namespace {
 
 struct Case {

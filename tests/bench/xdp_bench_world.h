@@ -23,9 +23,6 @@
 #include "dataplane/io/xdp_program.h"
 #include "dataplane/table/maglev.h"
 #include "dataplane/table/slot_plan.h"
-// After lb_abi.h, whose types they name.
-#include "bpf/bench_lru.skel.h"
-#include "bpf/bench_run.skel.h"
 
 namespace lb {
 
@@ -40,6 +37,10 @@ inline void must(Status status) {
   std::fprintf(stderr, "xdp_bench: %s\n", status.error().message.c_str());
   std::exit(1);
 }
+
+/// The objects of the skeletons: xdp_bench.cc has them.
+const void* bench_lru_elf(std::size_t* bytes);
+const void* bench_run_elf(std::size_t* bytes);
 
 inline std::span<const std::byte> bytes_of(const void* (*elf)(std::size_t*)) {
   std::size_t bytes = 0;
@@ -155,7 +156,7 @@ class XdpBenchWorld {
     add("sluice", mixed_, {});
     add("siphash", siphash_, {});
     add("long", mixed_, {.short_way = false});
-    add("lru", mixed_, {.elf = bytes_of(bench_lru__elf_bytes)});
+    add("lru", mixed_, {.elf = bytes_of(bench_lru_elf)});
     if (elf.empty()) return;
     std::ifstream file(elf, std::ios::binary);
     other_.assign(std::istreambuf_iterator<char>(file), {});
@@ -205,7 +206,7 @@ class XdpBenchWorld {
   }
   static Result<BpfObject> feeder(const BenchPacket& kind) {
     BpfSpec spec{.name = "bench_run",
-                 .elf = bytes_of(bench_run__elf_bytes),
+                 .elf = bytes_of(bench_run_elf),
                  .constants = {},
                  .shared_maps = {},
                  .alternatives = {}};
