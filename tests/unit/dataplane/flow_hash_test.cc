@@ -3,6 +3,7 @@
 // it.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <cstring>
@@ -57,7 +58,7 @@ constexpr lb_hash_key kKey{0x0706050403020100, 0x0f0e0d0c0b0a0908, LB_HASH_SIPHA
 
 std::uint64_t siphash(const std::vector<std::uint8_t>& message, int c, int d) {
   std::array<std::uint64_t, 8> words{};
-  std::memcpy(words.data(), message.data(), message.size());
+  std::ranges::copy(message, reinterpret_cast<std::uint8_t*>(words.data()));
   const std::size_t whole = message.size() / 8;
   const std::uint64_t last = words[whole] | static_cast<std::uint64_t>(message.size()) << 56;
   return lb_siphash(reinterpret_cast<const __u64*>(words.data()), static_cast<int>(whole), last,
