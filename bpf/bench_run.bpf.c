@@ -57,7 +57,8 @@ static __always_inline void *write_ipv4(void *at, void *end, __u32 flow)
 	if (at + sizeof(struct iphdr) > end)
 		return NULL;
 	words[0] = 0x45 | (__u64)bpf_htons(bytes) << 16;
-	words[1] = 64 | (__u64)bench_proto << 8 | (__u64)bpf_htonl(0xc6120000 + (flow >> 15)) << 32;
+	words[1] = 64 | (__u64)bench_proto << 8 |
+		   (__u64)bpf_htonl(0xc6120000 + (flow >> bench_port_bits)) << 32;
 	*(__u32 *)&words[2] = bench_vip_be[0];
 	return at + sizeof(struct iphdr);
 }
@@ -71,7 +72,7 @@ static __always_inline void *write_ipv6(void *at, void *end, __u32 flow)
 		return NULL;
 	words[0] = 0x60 | (__u64)bpf_htons(bytes) << 32 | (__u64)bench_proto << 48 | 64ull << 56;
 	words[1] = bpf_htonl(0x20010db8) | (__u64)bpf_htonl(0xc) << 32;
-	words[2] = (__u64)bpf_htonl(1 + (flow >> 15)) << 32;
+	words[2] = (__u64)bpf_htonl(1 + (flow >> bench_port_bits)) << 32;
 	words[3] = bench_vip_be[0] | (__u64)bench_vip_be[1] << 32;
 	words[4] = bench_vip_be[2] | (__u64)bench_vip_be[3] << 32;
 	return at + sizeof(struct ipv6hdr);
@@ -83,7 +84,8 @@ static __always_inline int write_l4(void *at, void *end, __u32 flow)
 
 	if (at + sizeof(struct udphdr) > end)
 		return -1;
-	words[0] = bpf_htons(1024 + (flow & 32767)) | (__u32)bpf_htons(bench_port) << 16;
+	words[0] = bpf_htons(1024 + (flow & ((1u << bench_port_bits) - 1))) |
+		   (__u32)bpf_htons(bench_port) << 16;
 	words[1] = bench_proto == IPPROTO_TCP ? 0 : bpf_htons(bytes);
 	if (bench_proto != IPPROTO_TCP)
 		return 0;

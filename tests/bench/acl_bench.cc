@@ -6,6 +6,7 @@
 #include <benchmark/benchmark.h>
 #include <bpf/bpf.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -132,7 +133,8 @@ class Bench {
                  .constants = {},
                  .shared_maps = {},
                  .alternatives = {}};
-    spec.constant("bench_vip_be", IpAddr::parse("192.0.2.10")->as_v4().raw());
+    spec.constant("bench_vip_be",
+                  std::array<std::uint32_t, 4>{IpAddr::parse("192.0.2.10")->as_v4().raw()});
     spec.constant("bench_port_bits", std::uint8_t{0});
     return BpfObject::load(spec);
   }
