@@ -3,31 +3,11 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
-
-#include "control/refusal.h"
+#include "control/query_value.h"
 #include "dataplane/base/text.h"
 
 namespace lb {
 namespace {
-
-Result<std::size_t> parse_limit(const std::string& text) {
-  std::size_t limit = 0;
-  const char* end = text.data() + text.size();
-  auto [stop, error] = std::from_chars(text.data(), end, limit);
-  if (error == std::errc{} && stop == end && limit != 0 && limit <= AclQuery::kLimitMax) {
-    return limit;
-  }
-  return refuse(Refusal::BadRequest, fmt::format("limit: {} is no number from 1 to {}",
-                                                 quoted(text), AclQuery::kLimitMax));
-}
-
-template <class T>
-Result<T> parse_as(const std::string& key, const std::string& text) {
-  auto value = T::parse(text);
-  if (!value) return refuse(Refusal::BadRequest, key + ": " + value.error().message);
-  return *value;
-}
 
 void select(const AclQuery& query, const ServiceAddr& address, const ServiceEntry& service,
             const Dataplane& dataplane, AclSelection& selection) {
@@ -53,7 +33,7 @@ Result<AclQuery> AclQuery::parse(const std::map<std::string, std::string>& query
     } else if (key == "match") {
       LB_TRY_ASSIGN(result.match, parse_as<IpAddr>(key, value));
     } else if (key == "limit") {
-      LB_TRY_ASSIGN(result.limit, parse_limit(value));
+      LB_TRY_ASSIGN(result.limit, parse_limit(value, kLimitMax));
     } else {
       return refuse(Refusal::BadRequest,
                     "the query has " + quoted(key) + ", and service, match and limit are known");

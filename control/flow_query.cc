@@ -2,31 +2,12 @@
 // FlowQuery: filter and rows.
 #include "control/flow_query.h"
 
-#include <charconv>
-
+#include "control/query_value.h"
 #include "dataplane/base/clock.h"
 #include "dataplane/table/tcp_state.h"
 
 namespace lb {
 namespace {
-
-Result<std::size_t> parse_limit(const std::string& text) {
-  std::size_t limit = 0;
-  const char* end = text.data() + text.size();
-  auto [stop, error] = std::from_chars(text.data(), end, limit);
-  if (error != std::errc{} || stop != end || limit == 0 || limit > FlowQuery::kLimitMax) {
-    return refuse(Refusal::BadRequest, "limit: \"" + text + "\" is no number from 1 to " +
-                                           std::to_string(FlowQuery::kLimitMax));
-  }
-  return limit;
-}
-
-template <class T>
-Result<T> parse_as(const std::string& key, const std::string& text) {
-  auto value = T::parse(text);
-  if (!value) return refuse(Refusal::BadRequest, key + ": " + value.error().message);
-  return *value;
-}
 
 /// The address of the RS or sorry RS that a flow belongs to; null when it has been removed.
 const IpAddr* rs_address(const Registry& registry, RsId id) {
@@ -47,7 +28,7 @@ Result<FlowQuery> FlowQuery::parse(const std::map<std::string, std::string>& que
     } else if (key == "client") {
       LB_TRY_ASSIGN(result.client, parse_as<IpAddr>(key, value));
     } else if (key == "limit") {
-      LB_TRY_ASSIGN(result.limit, parse_limit(value));
+      LB_TRY_ASSIGN(result.limit, parse_limit(value, kLimitMax));
     } else {
       return refuse(Refusal::BadRequest,
                     "there is no filter \"" + key + "\"; there are service, rs, client and limit");

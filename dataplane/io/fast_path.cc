@@ -179,6 +179,14 @@ Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint
   };
   std::array<Batch, LB_TABLE_CLASSES> batches;
   std::vector<std::pair<std::uint32_t, Installed>> done;
+  // Some of them may be in force: the next install writes all of these again.
+  auto refuse = [&](Error error) -> Status {
+    for (auto& [slot, refused] : done) {
+      unpin(refused.table);
+      replaced_.push_back(std::exchange(installed_[slot].table, nullptr));
+    }
+    return std::unexpected(std::move(error));
+  };
   for (const Service& service : table.services()) {
     const std::uint32_t slot = slot_of(service.id);
     const auto* kernel = dynamic_cast<const KernelTable*>(service.table.get());
@@ -190,9 +198,11 @@ Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint
     if (installed_[slot].table == service.table) continue;
     batches[kernel->table_class()].keys.push_back(slot);
     batches[kernel->table_class()].fds.push_back(kernel->map().fd());
-    // Before it is named: what is named and not kept would be lost with this process.
-    if (pins_) LB_TRY(pins_.pin(object_pin(kernel->map().id()), kernel->map().fd()));
     done.emplace_back(slot, Installed{service.table, refs.back()});
+    if (!pins_) continue;
+    // Before it is named: what is named and not kept would be lost with this process.
+    Status kept = pins_.pin(object_pin(kernel->map().id()), kernel->map().fd());
+    if (!kept) return refuse(std::move(kept).error());
   }
   for (std::uint32_t c = 0; c < LB_TABLE_CLASSES; ++c) {
     auto count = static_cast<__u32>(batches[c].keys.size());
@@ -200,13 +210,7 @@ Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint
     LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = BPF_ANY);
     if (bpf_map_update_batch(tables_[c].fd(), batches[c].keys.data(), batches[c].fds.data(), &count,
                              &options) != 0) {
-      const int error = errno;
-      // Some of them may be in force: the next install writes all of these again.
-      for (auto& [slot, refused] : done) {
-        unpin(refused.table);
-        replaced_.push_back(std::exchange(installed_[slot].table, nullptr));
-      }
-      return fail_errno(error, fmt::format("{}: install tables", kTableMaps[c]));
+      return refuse(fail_errno(errno, fmt::format("{}: install tables", kTableMaps[c])).error());
     }
   }
   for (auto& [slot, now] : done) {

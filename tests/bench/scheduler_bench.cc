@@ -10,7 +10,7 @@
 #include "dataplane/base/assert.h"
 #include "dataplane/table/maglev.h"
 #include "dataplane/table/scheduler.h"
-#include "tests/support/slot_tables.h"
+#include "tests/support/slot_table.h"
 
 namespace lb {
 namespace {
@@ -51,7 +51,7 @@ std::unique_ptr<ServiceTable> table_of(Scheduler scheduler, std::uint32_t server
     spec.real_servers.push_back(rs);
   }
   spec.vips.push_back({.address = service.address.vip});
-  service.table = test::table_of(spec, service, kMaglevSlotsDefault);
+  service.table = test::SlotTable(spec, service, kMaglevSlotsDefault).maglev().take();
   spec.services.push_back(service);
   auto table = ServiceTable::build(std::move(spec));
   LB_ASSERT(table.has_value());

@@ -82,7 +82,7 @@ class SlotTable {
     return object_->hot(slot) & LB_SLOT_OWNER;
   }
   [[nodiscard]] std::uint32_t slots() const { return object_->head().slots; }
-  [[nodiscard]] std::shared_ptr<const TableObject> take() { return std::move(object_); }
+  [[nodiscard]] std::shared_ptr<TableObject> take() { return std::move(object_); }
 
  private:
   void name(std::size_t index, const RealServer& rs, bool sorry) {
@@ -106,5 +106,13 @@ class SlotTable {
   std::uint32_t rs_count_;
   std::shared_ptr<TableObject> object_;
 };
+
+/// Tables for a spec that a test has written, as control would build them when nothing is in
+/// transition.
+inline void give_tables(ServiceTableSpec& spec, std::uint32_t slots = SlotTable::kSlots) {
+  for (Service& service : spec.services) {
+    service.table = SlotTable(spec, service, slots).maglev().take();
+  }
+}
 
 }  // namespace lb::test

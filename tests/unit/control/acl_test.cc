@@ -7,10 +7,10 @@
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
 
-#include "control/api_router.h"
 #include "control/requests.h"
 #include "control/toml_writer.h"
 #include "tests/support/control_world.h"
+#include "tests/unit/control/api_fixture.h"
 #include "tests/unit/control/control_fixture.h"
 
 namespace lb {
@@ -207,22 +207,12 @@ TEST(AclRequests, OneActionForAllPrefixes) {
 
 constexpr const char* kPath = "/v1/services/192.168.1.222%3A80%2Ftcp/acl";
 
-class AclApi : public testing::Test {
+class AclApi : public ApiFixture {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(world.controller.start());
+    ApiFixture::SetUp();
     good("POST", "/v1/services", R"({"address": "192.168.1.222:80/tcp"})");
     good("POST", "/v1/services", R"({"address": "[2001:db8:1::222]:80/tcp"})");
-  }
-  ApiResponse call(const std::string& method, const std::string& target,
-                   const std::string& body = {}) {
-    return router.handle({.method = method, .target = target, .body = body});
-  }
-  boost::json::value good(const std::string& method, const std::string& target,
-                          const std::string& body = {}) {
-    ApiResponse answer = call(method, target, body);
-    EXPECT_EQ(answer.status, 200) << method << " " << target << ": " << answer.body;
-    return boost::json::parse(answer.body);
   }
   const Service& published() {
     for (const Service& service : world.dataplane.table->services()) {
@@ -230,8 +220,6 @@ class AclApi : public testing::Test {
     }
     std::abort();
   }
-  ControlWorld world;
-  ApiRouter router{world.controller};
 };
 
 TEST_F(AclApi, AddsShowsAndRemoves) {

@@ -11,27 +11,17 @@
 #include <fstream>
 
 #include "dataplane/base/clock.h"
-#include "tests/support/control_world.h"
+#include "tests/unit/control/api_fixture.h"
 
 namespace lb {
 namespace {
 
 constexpr const char* kWeb = "/v1/services/192.168.1.222%3A80%2Ftcp";
 
-class ApiRouterTest : public testing::Test {
+class ApiRouterTest : public ApiFixture {
  protected:
-  void SetUp() override { ASSERT_TRUE(world.controller.start()); }
-  void TearDown() override { std::filesystem::remove(path); }
-  ApiResponse call(const std::string& method, const std::string& target,
-                   const std::string& body = {}) {
-    return router.handle({.method = method, .target = target, .body = body});
-  }
-  boost::json::value good(const std::string& method, const std::string& target,
-                          const std::string& body = {}) {
-    ApiResponse answer = call(method, target, body);
-    EXPECT_EQ(answer.status, 200) << method << " " << target << ": " << answer.body;
-    return boost::json::parse(answer.body);
-  }
+  ApiRouterTest() : ApiFixture(path()) {}
+  void TearDown() override { std::filesystem::remove(path()); }
   /// The answer is an error of this status and code; returns its message.
   std::string bad(int status, const std::string& code, const std::string& method,
                   const std::string& target, const std::string& body = {}) {
@@ -48,11 +38,11 @@ class ApiRouterTest : public testing::Test {
     good("POST", std::string(kWeb) + "/real-servers",
          R"({"address": "192.168.1.54", "weight": 3})");
   }
-  std::string path =
-      (std::filesystem::temp_directory_path() / ("lbd-api-" + std::to_string(::getpid()) + ".toml"))
-          .string();
-  ControlWorld world{ControlWorld::kTwoPorts, path};
-  ApiRouter router{world.controller};
+  static std::string path() {
+    return (std::filesystem::temp_directory_path() /
+            ("lbd-api-" + std::to_string(::getpid()) + ".toml"))
+        .string();
+  }
 };
 
 bool has(const std::string& text, const std::string& part) {
@@ -63,7 +53,7 @@ TEST_F(ApiRouterTest, VersionSaysWhoAnswers) {
   auto version = good("GET", "/v1/version");
   EXPECT_EQ(version.at("pid").to_number<int>(), ::getpid());
   EXPECT_EQ(version.at("generation").to_number<int>(), 1);
-  EXPECT_EQ(version.at("config").as_string(), path);
+  EXPECT_EQ(version.at("config").as_string(), path());
 }
 
 TEST_F(ApiRouterTest, AddsShowsSetsAndDeletesAService) {
@@ -272,11 +262,12 @@ TEST_F(ApiRouterTest, ConfigIsTheRunningStateAndPassesTheCheck) {
 }
 
 TEST_F(ApiRouterTest, ReloadReadsTheFileAgain) {
-  std::ofstream(path) << ControlWorld::kTwoPorts << "[[service]]\naddress = \"192.0.2.7:53/udp\"\n";
+  std::ofstream(path()) << ControlWorld::kTwoPorts
+                        << "[[service]]\naddress = \"192.0.2.7:53/udp\"\n";
   EXPECT_FALSE(good("POST", "/v1/reload").at("unchanged").as_bool());
   EXPECT_TRUE(good("POST", "/v1/reload").at("unchanged").as_bool());
-  std::ofstream(path) << "nonsense";
-  EXPECT_TRUE(has(bad(422, "bad_config", "POST", "/v1/reload"), path));
+  std::ofstream(path()) << "nonsense";
+  EXPECT_TRUE(has(bad(422, "bad_config", "POST", "/v1/reload"), path()));
   EXPECT_EQ(good("GET", "/v1/services").at("services").as_array().size(), 1U);
 }
 

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "tests/support/pipeline_world.h"
-#include "tests/support/slot_tables.h"
+#include "tests/support/slot_table.h"
 
 namespace lb {
 namespace {

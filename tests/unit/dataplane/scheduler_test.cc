@@ -7,7 +7,7 @@
 #include <map>
 #include <random>
 
-#include "tests/support/slot_tables.h"
+#include "tests/support/slot_table.h"
 #include "tests/unit/dataplane/table_fixture.h"
 
 namespace lb {

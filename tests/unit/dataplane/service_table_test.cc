@@ -9,7 +9,7 @@
 #include <cstring>
 #include <random>
 
-#include "tests/support/slot_tables.h"
+#include "tests/support/slot_table.h"
 #include "tests/unit/dataplane/table_fixture.h"
 
 namespace lb {
@@ -186,7 +186,7 @@ TEST(ServiceTable, RefusesATableOfSlotsThatDoesNotFitItsServers) {
     builder.rs("192.0.2.11");
     builder.service("192.0.2.1:81/tcp");
     builder.rs("192.0.2.10");
-    auto table = test::table_of(builder.spec, builder.spec.services[0]);
+    auto table = test::SlotTable(builder.spec, builder.spec.services[0]).maglev().take();
     builder.spec.services[0].table = table;
     break_it(builder.spec, *table);
     auto built = ServiceTable::build(builder.spec);
