@@ -11,7 +11,7 @@
 #include "bpf/lb_hash.h"
 
 /* Layout of everything that can be pinned: what was pinned by another version is not adopted. */
-#define LB_ABI_VERSION 3
+#define LB_ABI_VERSION 4
 #define LB_VLAN_TAGS_MAX 2    /* tags on a frame that is balanced */
 #define LB_EXT_HEADERS_MAX 8  /* IPv6 extension headers walked */
 #define LB_PORT_RANGES_MAX 16 /* ranges of one VIP and protocol, beside any-port */
@@ -163,11 +163,16 @@ LB_STATIC_ASSERT(sizeof(struct lb_beat) == 64, "one cache line");
 
 /*
  * The index: which service takes a packet. One value of the inner map of `vip_index` (array of
- * maps), replaced as a whole: struct lb_index_head, then `index_mask` + 1 slots, then `range_mask`
- * + 1 ranges. Open addressing: a key is at most LB_INDEX_PROBES slots behind its place. Keys: proto
- * 0, port 0        the VIP itself: what becomes of packets that no service takes proto P, port N a
- * service on exactly that port proto P, port 0        the ranges of that VIP and protocol, any-port
- * last A service of a range has a slot outside of the probed ones: ranges point to it.
+ * maps), replaced as a whole: struct lb_index_head, then `index_mask` + 1 slots, `range_mask` + 1
+ * ranges, `ids_mask` + 1 ids of real servers. Open addressing: a key is at most LB_INDEX_PROBES
+ * slots behind its place. Keys:
+ *   proto 0, port 0  the VIP itself: what becomes of packets that no service takes
+ *   proto P, port N  a service on exactly that port
+ *   proto P, port 0  the ranges of that VIP and protocol, any-port last
+ * A service of a range has a slot outside of the probed ones: ranges point to it.
+ * Services may share a table, so it names its members by their place; who that is for a service,
+ * its list of ids tells. A table that is newer than the index may have members that it does not
+ * tell.
  */
 #define LB_INDEX_PROBES 16
 #define LB_BLOOM_WORDS 64
@@ -208,10 +213,11 @@ struct lb_index_slot {
 	__u32 table;	 /* class << 24 | key in its outer map; LB_TABLE_NONE: AF_XDP decides all */
 	__u16 flags;	 /* LB_SVC_*, or LB_VIP_* */
 	__u16 slot_hash; /* enum lb_slot_hash */
-	__u32 range_first;
+	__u32 list_first; /* of a service: in the ids, by member index; of port 0: in the ranges */
 	__u32 timeout_ms[LB_TIMEOUT_COUNT];
-	__u16 flow_rate;   /* flows a window that are handed over to be remembered; 0: no limit */
-	__u16 range_count; /* of a key with port 0 */
+	__u16 flow_rate; /* flows a window that are handed over to be remembered; 0: no limit */
+	__u16 list_count;
+	__u32 reserved;
 };
 LB_STATIC_ASSERT(sizeof(struct lb_index_slot) == 64, "one cache line");
 
@@ -244,7 +250,8 @@ LB_STATIC_ASSERT(LB_BLOOM_WORDS * 64 == 1 << 12, "12 bits");
 
 /*
  * The table of a service: who owns which slot. One value of an inner map of `tables0` .. `tables2`
- * (arrays of maps, one for each class of size), built in place and replaced as a whole:
+ * (arrays of maps by service slot, one for each class of size), built in place and replaced as a
+ * whole. Services with the same real servers have the same one:
  *   struct lb_table_head
  *   struct lb_rs_entry    rs[rs_max]       hot: what is written into a packet
  *   struct lb_rs_name     names[rs_max]    cold: who that is, for an lbd that adopts
@@ -286,7 +293,7 @@ struct lb_table_head {
 	__u32 members; /* highest member index + 1 */
 	__u32 open_slots;
 	__u32 exception_slots;
-	__u32 service_id;
+	__u32 reserved0;
 	__u32 window_s; /* how long a slot stays open */
 	__u64 reserved[3];
 	__u32 deadline_s[LB_DEADLINES]; /* CLOCK_BOOTTIME */
@@ -299,7 +306,7 @@ LB_STATIC_ASSERT(sizeof(struct lb_table_head) == 64 + 4 * LB_DEADLINES, "lb_tabl
 #define LB_RS_EGRESS_UP (1u << 3) /* the link of its port is up */
 
 struct lb_rs_entry {
-	__u32 id;      /* slot | incarnation << 16; 0: no member */
+	__u32 place;   /* its index + 1; 0: no member */
 	__u8 macs[12]; /* of the real server, then of the egress port: as they stand in a frame */
 	__u16 vlan;    /* 0: untagged */
 	__u16 flags;   /* LB_RS_* */

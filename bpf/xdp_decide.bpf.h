@@ -46,7 +46,7 @@ remembered(const struct packet *p, const struct lb_index_slot *service, __u32 no
 
 	if (flow->service_id != service->service_id)
 		return NULL;
-	rs = member_of(&p->table, flow->rs_id);
+	rs = member_of(p, service, flow->rs_id);
 	if (!rs || !(rs->flags & LB_RS_UP))
 		return NULL;
 	if ((__s32)(now - flow->last_seen) > (__s32)timeout_of(service, flow->state))

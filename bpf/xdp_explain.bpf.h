@@ -59,12 +59,13 @@ static __always_inline void note_flow(const struct packet *p, bool found, bool f
 	t->now = now;
 }
 
-static __always_inline void note_rs(const struct lb_rs_entry *rs)
+static __always_inline void note_rs(const struct packet *p, const struct lb_index_slot *service,
+				    const struct lb_rs_entry *rs)
 {
 	struct lb_trace *t = noting(LB_TRACE_RS);
 
 	if (t)
-		t->rs_id = rs ? rs->id : 0;
+		t->rs_id = rs && rs->place ? rs_id_of(p->index, service, rs) : 0;
 }
 
 #endif

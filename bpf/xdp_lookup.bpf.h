@@ -20,6 +20,19 @@ static __always_inline const struct lb_index_range *index_range(const void *inde
 	       (at & range_mask) * sizeof(struct lb_index_range);
 }
 
+/* Who a member is for this service: the id of a real server; 0: nobody. */
+static __always_inline __u32 rs_id_of(const void *index, const struct lb_index_slot *service,
+				      const struct lb_rs_entry *rs)
+{
+	const __u32 *ids = index + INDEX_SLOTS_OFFSET +
+			   (index_mask + 1) * sizeof(struct lb_index_slot) +
+			   (range_mask + 1) * sizeof(struct lb_index_range);
+
+	return rs->place <= service->list_count
+		       ? ids[(service->list_first + rs->place - 1) & ids_mask]
+		       : 0;
+}
+
 static __always_inline const struct lb_index_head *current_index(void)
 {
 	__u32 zero = 0;
@@ -88,9 +101,9 @@ __noinline int find_range_slot(struct index_query *query)
 	for (__u32 i = 0; i < LB_PORT_RANGES_MAX + 1; i++) {
 		const struct lb_index_range *range;
 
-		if (i >= group->range_count)
+		if (i >= group->list_count)
 			break;
-		range = index_range(index, group->range_first + i);
+		range = index_range(index, group->list_first + i);
 		if (query->port >= range->first && query->port <= range->last)
 			return range->slot & index_mask;
 	}
@@ -228,13 +241,14 @@ static __always_inline __u32 slot_state(const struct table *t, __u64 slot)
 }
 
 /* A member by the id of its RS, wherever a flow entry got it from. */
-static __always_inline const struct lb_rs_entry *member_of(const struct table *t, __u32 rs_id)
+static __always_inline const struct lb_rs_entry *
+member_of(const struct packet *p, const struct lb_index_slot *service, __u32 rs_id)
 {
 	__u32 slot = rs_id & 0xffff;
 	const __u32 *index = bpf_map_lookup_elem(&rs_members, &slot);
-	const struct lb_rs_entry *rs = index ? member(t, *index) : NULL;
+	const struct lb_rs_entry *rs = index ? member(&p->table, *index) : NULL;
 
-	return rs && rs->id == rs_id ? rs : NULL;
+	return rs && rs->place && rs_id_of(p->index, service, rs) == rs_id ? rs : NULL;
 }
 
 static __always_inline __u64 flow_hash(const struct packet *p)

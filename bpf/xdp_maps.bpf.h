@@ -22,6 +22,7 @@ const volatile __u32 flow_hash_kind = 0;
 /* Set before the load; the defaults are those of the maps below. */
 const volatile __u32 index_mask = 63; /* slots of the index - 1 */
 const volatile __u32 range_mask = 7;  /* ranges of the index - 1 */
+const volatile __u32 ids_mask = 7;    /* ids of the index - 1 */
 const volatile __u32 services_max = 1;
 const volatile __u32 rs_max = 1;
 const volatile __u32 flow_buckets4 = 2; /* of one queue */
@@ -93,7 +94,7 @@ LB_MAPPED_ARRAY(trace, sizeof(struct lb_trace));
 	} name SEC(".maps")
 
 LB_OBJECTS(vip_index, sizeof(struct lb_index_head) + 64 * sizeof(struct lb_index_slot) +
-			      8 * sizeof(struct lb_index_range));
+			      8 * sizeof(struct lb_index_range) + 8 * sizeof(__u32));
 LB_OBJECTS(tables0, LB_TABLE_BYTES(LB_TABLE_SLOTS0, LB_TABLE_MEMBERS0));
 LB_OBJECTS(tables1, LB_TABLE_BYTES(LB_TABLE_SLOTS1, LB_TABLE_MEMBERS1));
 LB_OBJECTS(tables2, LB_TABLE_BYTES(LB_TABLE_SLOTS2, LB_TABLE_MEMBERS2));
@@ -121,7 +122,7 @@ static __always_inline struct lb_rs_count *rs_count(__u32 rs_id)
 	__u32 slot = rs_id & 0xffff;
 	__u32 at = bpf_get_smp_processor_id() * rs_max + slot;
 
-	return !explains && slot < rs_max ? bpf_map_lookup_elem(&rs_counts, &at) : NULL;
+	return !explains && rs_id && slot < rs_max ? bpf_map_lookup_elem(&rs_counts, &at) : NULL;
 }
 
 static __always_inline __u32 tick_now(void)

@@ -78,9 +78,9 @@ static __always_inline bool rewrite(struct xdp_md *ctx, struct packet *p,
 	return true;
 }
 
-static __always_inline void count_sent(const struct lb_rs_entry *rs, __u32 frame_bytes, bool is_new)
+static __always_inline void count_sent(__u32 rs_id, __u32 frame_bytes, bool is_new)
 {
-	struct lb_rs_count *of_rs = rs_count(rs->id);
+	struct lb_rs_count *of_rs = rs_count(rs_id);
 
 	if (of_rs) {
 		of_rs->packets++;
@@ -99,8 +99,8 @@ static __noinline int send_to(struct xdp_md *ctx, struct packet *p,
 {
 	__u32 port;
 
-	note_rs(rs);
-	if (!rs || !rs->id)
+	note_rs(p, service, rs);
+	if (!rs || !rs->place)
 		return drop_of(p, LB_DROP_NoBackend, service);
 	if (!(rs->flags & LB_RS_HAS_MAC))
 		return hand_over(ctx, p, LB_HAND_NoMac, service->service_id)
@@ -119,7 +119,7 @@ static __noinline int send_to(struct xdp_md *ctx, struct packet *p,
 		return drop_of(p, LB_DROP_TxLinkDown, service);
 	if (!rewrite(ctx, p, rs))
 		return drop_of(p, LB_DROP_NoHeadroom, service);
-	count_sent(rs, p->frame_bytes, is_new);
+	count_sent(rs_id_of(p->index, service, rs), p->frame_bytes, is_new);
 	if (port == settings.port)
 		return count(LB_XDP_SENT, XDP_TX);
 	return count(LB_XDP_REDIRECTED, XDP_REDIRECT);

@@ -127,7 +127,7 @@ static __always_inline int short_way_out(const struct lb_rs_entry *rs, __u32 l3_
 	const __u32 ready = LB_RS_HAS_MAC | LB_RS_EGRESS_UP;
 	__u32 port;
 
-	if (!rs || !rs->id || (rs->flags & ready) != ready || rs->vlan || l3_bytes > rs->mtu)
+	if (!rs || !rs->place || (rs->flags & ready) != ready || rs->vlan || l3_bytes > rs->mtu)
 		return GO_ON;
 	port = rs->egress;
 	if (!(settings.sends >> (port & 31) & 1))
@@ -137,10 +137,9 @@ static __always_inline int short_way_out(const struct lb_rs_entry *rs, __u32 l3_
 	return bpf_redirect_map(&devs, port, XDP_ABORTED) == XDP_REDIRECT ? XDP_REDIRECT : GO_ON;
 }
 
-static __always_inline int short_sent(const struct lb_rs_entry *rs, __u32 frame_bytes, bool opens,
-				      int verdict)
+static __always_inline int short_sent(__u32 rs_id, __u32 frame_bytes, bool opens, int verdict)
 {
-	count_sent(rs, frame_bytes, opens);
+	count_sent(rs_id, frame_bytes, opens);
 	return count(verdict == XDP_TX ? LB_XDP_SENT : LB_XDP_REDIRECTED, verdict);
 }
 
@@ -214,7 +213,7 @@ static __always_inline int short_ipv4(struct xdp_md *ctx, const struct lb_index_
 	write_macs(data, rs);
 	if (index->flags & LB_INDEX_DECREMENT_TTL)
 		decrement_ttl(ip);
-	return short_sent(rs, end - data, p.opens, verdict);
+	return short_sent(rs_id_of(index, service, rs), end - data, p.opens, verdict);
 }
 
 static __noinline int short_ipv6(struct xdp_md *ctx, const struct lb_index_head *index, void *data,
@@ -248,7 +247,7 @@ static __noinline int short_ipv6(struct xdp_md *ctx, const struct lb_index_head 
 	write_macs(data, rs);
 	if (index->flags & LB_INDEX_DECREMENT_TTL)
 		ip->hop_limit--;
-	return short_sent(rs, end - data, p.opens, verdict);
+	return short_sent(rs_id_of(index, service, rs), end - data, p.opens, verdict);
 }
 
 static __always_inline int short_way(struct xdp_md *ctx, const struct lb_index_head *index,

@@ -96,12 +96,12 @@ void Controller::adopt() {
   for (const Service& service : services) {
     ids.services.emplace(service.address, service.id);
     if (!service.table) continue;
-    if (Status taken = builder_.tables().adopt(service, service.table); !taken) {
+    if (Status taken = builder_.tables().adopt(service); !taken) {
       spdlog::warn("{}: its table is not taken over, its slots start anew: {}",
                    service.address.to_string(), taken.error().message);
       continue;
     }
-    for (const TableKeeper::Named& member : TableKeeper::named(*service.table)) {
+    for (const TableKeeper::Named& member : TableKeeper::named(*service.table, service.members)) {
       ids.real_servers.emplace(KnownIds::RsName{service.address, member.address, member.sorry},
                                KnownIds::Rs{member.id, member.up});
       if (member.mac) last_macs_[{member.address, member.vlan}] = *member.mac;

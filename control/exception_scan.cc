@@ -44,12 +44,15 @@ std::uint64_t hash_of(const FlowInfo& flow, SlotHash hash, const lb_hash_key& se
 }
 
 void ExceptionScan::add(ServiceId id, SlotHash hash, std::uint64_t hash_key,
-                        std::shared_ptr<const TableObject> table) {
-  Seen seen{
-      .hash = hash, .hash_key = hash_key, .table = std::move(table), .up = {}, .disagree = {}};
-  for (std::uint32_t i = 0; i < seen.table->head().members; ++i) {
-    const lb_rs_entry& member = seen.table->member(i);
-    if ((member.flags & LB_RS_UP) != 0) seen.up.insert(member.id);
+                        std::shared_ptr<const TableObject> table, std::vector<RsId> members) {
+  Seen seen{.hash = hash,
+            .hash_key = hash_key,
+            .table = std::move(table),
+            .members = std::move(members),
+            .up = {},
+            .disagree = {}};
+  for (std::uint32_t i = 0; i < seen.members.size(); ++i) {
+    if ((seen.table->member(i).flags & LB_RS_UP) != 0) seen.up.insert(seen.members[i]);
   }
   seen.disagree.resize(seen.table->head().slots);
   services_.insert_or_assign(id, std::move(seen));
@@ -62,9 +65,8 @@ void ExceptionScan::see(const FlowInfo& flow) {
   const std::uint64_t hash = hash_of(flow, seen.hash, flow_key_);
   const std::uint32_t slot = lb_hash_slot(hash, seen.hash_key, seen.table->head().slots);
   const std::uint32_t owner = seen.table->hot(slot) & LB_SLOT_OWNER;
-  const std::uint32_t rs = raw(flow.data.rs);
-  const bool agrees = owner != LB_SLOT_NOBODY && seen.table->member(owner).id == rs;
-  if (!agrees && seen.up.contains(rs)) seen.disagree[slot] = true;
+  const bool agrees = owner < seen.members.size() && seen.members[owner] == flow.data.rs;
+  if (!agrees && seen.up.contains(flow.data.rs)) seen.disagree[slot] = true;
 }
 
 }  // namespace lb

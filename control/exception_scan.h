@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <set>
+#include <vector>
 
 #include "dataplane/dataplane.h"
 #include "dataplane/table/slot_plan.h"
@@ -29,8 +30,9 @@ class ExceptionScan {
  public:
   explicit ExceptionScan(const lb_hash_key& flow_key) : flow_key_(flow_key) {}
   /// Flows of other services are of no interest.
+  /// `members`: Service::members.
   void add(ServiceId id, SlotHash hash, std::uint64_t hash_key,
-           std::shared_ptr<const TableObject> table);
+           std::shared_ptr<const TableObject> table, std::vector<RsId> members);
   /// A living flow of any service.
   void see(const FlowInfo& flow);
 
@@ -38,7 +40,8 @@ class ExceptionScan {
     SlotHash hash = SlotHash::Flow;
     std::uint64_t hash_key = 0;
     std::shared_ptr<const TableObject> table;
-    std::set<std::uint32_t> up;  ///< ids of the members that are
+    std::vector<RsId> members;
+    std::set<RsId> up;  ///< of the members
     SlotBits disagree;
   };
   [[nodiscard]] const std::map<ServiceId, Seen>& services() const { return services_; }

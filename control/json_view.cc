@@ -145,6 +145,7 @@ std::string memory_json(const MemoryPlan& plan) {
   }
   json::object out;
   out["items"] = std::move(items);
+  out["lookup_tables"] = plan.tables;
   out["lookup_max_bytes"] = plan.lookup_max_bytes;
   out["total_bytes"] = plan.total_bytes();
   return json::serialize(out);

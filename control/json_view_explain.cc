@@ -115,8 +115,8 @@ class Explainer {
     const std::uint32_t state = traced ? answer_.trace.state : table.state(index);
     const bool asks = (word & LB_SLOT_ASK) != 0;
     const bool open = asks && (state & LB_STATE_OPEN) != 0;
-    const std::string owner = member_name(table, word & LB_SLOT_OWNER);
-    const std::string old = open ? member_name(table, state & LB_STATE_OLD) : std::string();
+    const std::string owner = member_name(word & LB_SLOT_OWNER);
+    const std::string old = open ? member_name(state & LB_STATE_OLD) : std::string();
     const std::string_view kind = open ? "open" : asks ? "exceptions" : "steady";
     json::object out;
     out["index"] = index;
@@ -138,8 +138,9 @@ class Explainer {
     out_["slot"] = std::move(out);
     say(std::move(sentence));
   }
-  [[nodiscard]] std::string member_name(const TableObject& table, std::uint32_t member) const {
-    return member < table.head().members ? name_of(table.member(member).id) : std::string();
+  [[nodiscard]] std::string member_name(std::uint32_t member) const {
+    const std::vector<RsId>& members = look_.service->members;
+    return member < members.size() ? name_of(raw(members[member])) : std::string();
   }
 
   void flow() {

@@ -20,13 +20,15 @@ struct MemoryItem {
 struct MemoryPlan {
   std::uint32_t workers = 1;
   std::vector<MemoryItem> items;
+  std::size_t services = 0, tables = 0;  ///< those that differ, of the item "lookup arrays"
   /// What the item "lookup arrays" can grow to at run time: mh_slots_max. Not in total_bytes().
   std::uint64_t lookup_max_bytes = 0;
   [[nodiscard]] std::uint64_t total_bytes() const;
 };
 
 /// `workers`: RX queues of the ports. Lookup arrays are those of `config.services` as they stand,
-/// twice (the generation that leaves and the one that comes).
+/// one for all services with the same real servers, twice (the generation that leaves and the one
+/// that comes). Services whose real servers differ for a while, as their health does, part.
 [[nodiscard]] MemoryPlan plan_memory(const Config& config, std::uint32_t workers);
 
 /// MemAvailable of /proc/meminfo; nullopt when it cannot be read.

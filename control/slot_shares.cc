@@ -91,7 +91,7 @@ SlotShares slot_shares(const TableObject& table, std::uint32_t boot_s) {
   count_slots(table, sums.slots, boot_s, by_index, sums);
   set_percents(by_index, sums.slots);
   for (std::uint32_t i = 0; i < count; ++i) {
-    if (table.member(i).id != 0) sums.members.push_back(by_index[i]);
+    if (table.member(i).place != 0) sums.members.push_back(by_index[i]);
   }
   std::ranges::sort(sums.members, {},
                     [](const SlotShare& share) { return std::tuple(share.sorry, share.address); });

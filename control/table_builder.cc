@@ -110,15 +110,14 @@ Result<ServiceTableSpec> TableBuilder::spec(const Registry& registry, const Next
           real_server({entry.sorry_id, sorry->address, true, 1, sorry->vlan}, hop));
     }
     const std::span all(spec.real_servers);
-    LB_TRY_ASSIGN(service.table,
-                  tables_.table_of(
-                      {.service = service,
-                       .real_servers = all.subspan(service.rs_first, service.rs_count),
-                       .sorry = service.sorry != Service::kNoSorry ? &all[service.sorry] : nullptr,
-                       .ports = ports,
-                       .mh_slots = entry.settings.mh_slots,
-                       .window_s = slot_window_s(address, entry.settings),
-                       .starting = is_starting(entry)}));
+    LB_TRY(tables_.give_table(
+        {.service = service,
+         .real_servers = all.subspan(service.rs_first, service.rs_count),
+         .sorry = service.sorry != Service::kNoSorry ? &all[service.sorry] : nullptr,
+         .ports = ports,
+         .mh_slots = entry.settings.mh_slots,
+         .window_s = slot_window_s(address, entry.settings),
+         .starting = is_starting(entry)}));
     spec.services.push_back(std::move(service));
   }
   return spec;

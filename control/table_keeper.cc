@@ -5,6 +5,9 @@
 
 #include <algorithm>
 #include <cstring>
+#include <ranges>
+#include <set>
+#include <tuple>
 
 #include "control/hash_keys.h"
 #include "dataplane/base/log.h"
@@ -23,16 +26,15 @@ static_assert(kSlotsFew <= LB_TABLE_SLOTS0 && kSlotsMany >= LB_TABLE_MEMBERS2);
 
 std::uint32_t slots_of(const TableKeeper::Need& need, std::uint32_t members,
                        const TableObject* before) {
-  if (is_hashed(need.service.scheduler)) return need.mh_slots;
-  std::uint32_t slots = members <= LB_TABLE_MEMBERS0 ? kSlotsFew : kSlotsMany;
-  if (members > kSlotsMany) slots = kMaglevSlotsDefault;
+  const std::uint32_t slots = table_slots(need.service.scheduler, need.mh_slots, members);
+  if (is_hashed(need.service.scheduler)) return slots;
   // One that was hashed keeps its slots, and with them the way of flows that nobody remembers.
   return before != nullptr ? std::max(slots, before->head().slots) : slots;
 }
 
-lb_rs_entry entry_of(const RealServer& rs, std::span<const EgressPort> ports) {
+lb_rs_entry entry_of(const RealServer& rs, std::uint16_t index, std::span<const EgressPort> ports) {
   lb_rs_entry entry{};
-  entry.id = raw(rs.id);
+  entry.place = index + 1U;
   entry.vlan = rs.vlan;
   entry.egress = raw(rs.egress);
   if (rs.up) entry.flags |= LB_RS_UP;
@@ -68,6 +70,42 @@ std::uint32_t members_in(const TableObject& table) {
   return std::min(table.head().members, table.room().members);
 }
 
+void add_bits(SlotBits& to, const SlotBits& more) {
+  if (to.size() < more.size()) to.resize(more.size());
+  for (std::size_t i = 0; i < more.size(); ++i) {
+    if (more[i]) to[i] = true;
+  }
+}
+
+/// Where workers may have decided by `refused`, on top of `before` (null: nowhere); null: nowhere.
+std::shared_ptr<const SlotBits> doubts(const TableObject& last, const TableObject& refused,
+                                       const SlotBits* before) {
+  SlotBits bits;
+  if (before != nullptr) bits = *before;
+  auto one = SlotPlan::read(last);
+  auto other = SlotPlan::read(refused);
+  if (one && other) add_bits(bits, one->differs_from(*other));
+  return bits.empty() ? nullptr : std::make_shared<const SlotBits>(std::move(bits));
+}
+
+/// Whether a closed slot with exceptions is none of these.
+bool has_exception_beyond(const TableObject& table, const SlotBits& bits) {
+  for (std::uint32_t i = 0; i < bits.size(); ++i) {
+    if (bits[i] || (table.hot(i) & LB_SLOT_ASK) == 0) continue;
+    if ((table.state(i) & LB_STATE_OPEN) == 0) return true;
+  }
+  return false;
+}
+
+/// When the next of its open slots has to close.
+std::optional<std::uint32_t> next_deadline_of(const TableObject& table) {
+  std::optional<std::uint32_t> next;
+  for (std::uint32_t deadline : table.head().deadline_s) {
+    if (deadline != 0) next = std::min(next.value_or(deadline), deadline);
+  }
+  return next;
+}
+
 std::uint16_t one_past(const auto& members) {
   std::uint16_t end = 0;
   for (const auto& [member, index] : members) end = std::max<std::uint16_t>(end, index + 1);
@@ -75,6 +113,12 @@ std::uint16_t one_past(const auto& members) {
 }
 
 }  // namespace
+
+std::uint32_t table_slots(Scheduler scheduler, std::uint32_t mh_slots, std::uint32_t members) {
+  if (is_hashed(scheduler)) return mh_slots;
+  if (members > kSlotsMany) return kMaglevSlotsDefault;
+  return members <= LB_TABLE_MEMBERS0 ? kSlotsFew : kSlotsMany;
+}
 
 std::uint32_t slot_window_s(const ServiceAddr& address, const ServiceSettings& settings) {
   return transition_window_ms(address, settings) / 1000 + kSlackS;
@@ -91,9 +135,23 @@ TableKeeper::Use TableKeeper::use_of(const Service& service) {
   return use;
 }
 
+/// The indices that most services with these members have; null: there is no such service.
+const TableKeeper::Members* TableKeeper::like(const std::vector<Member>& members) const {
+  const Kept* most = nullptr;
+  for (const auto& [address, record] : records_) {
+    const Kept* kept = record.kept ? &*record.kept : nullptr;
+    if (kept == nullptr || kept->members.size() != members.size() ||
+        (most != nullptr && most->table.use_count() >= kept->table.use_count())) {
+      continue;
+    }
+    if (std::ranges::equal(kept->members | std::views::keys, members)) most = kept;
+  }
+  return most != nullptr ? &most->members : nullptr;
+}
+
 /// Who stays keeps its index. An index that becomes free now is not given anew now: slots may still
 /// name its last owner.
-TableKeeper::Members TableKeeper::members_of(const Need& need, const Kept* before) {
+TableKeeper::Members TableKeeper::members_of(const Need& need, const Kept* before) const {
   std::vector<bool> taken;
   if (before != nullptr) {
     taken.resize(one_past(before->members));
@@ -111,6 +169,10 @@ TableKeeper::Members TableKeeper::members_of(const Need& need, const Kept* befor
   };
   for (const RealServer& rs : need.real_servers) add({rs.address, false});
   if (need.sorry != nullptr) add({need.sorry->address, true});
+  if (before == nullptr) {
+    std::ranges::sort(fresh);
+    if (const Members* known = like(fresh)) return *known;
+  }
   std::size_t index = 0;
   for (const Member& member : fresh) {
     while (index < taken.size() && taken[index]) ++index;
@@ -119,13 +181,20 @@ TableKeeper::Members TableKeeper::members_of(const Need& need, const Kept* befor
   return members;
 }
 
+std::vector<RsId> TableKeeper::ids_of(const Need& need, const Members& members) {
+  std::vector<RsId> ids(one_past(members), RsId::None);
+  for (const RealServer& rs : need.real_servers) ids[members.at({rs.address, false})] = rs.id;
+  if (need.sorry != nullptr) ids[members.at({need.sorry->address, true})] = need.sorry->id;
+  return ids;
+}
+
 TableKeeper::Entries TableKeeper::entries_of(const Need& need, const Members& members) {
   Entries entries;
   entries.first.resize(one_past(members));
   entries.second.resize(one_past(members));
   auto fill = [&](const RealServer& rs, bool sorry) {
     const std::uint16_t index = members.at({rs.address, sorry});
-    entries.first[index] = entry_of(rs, need.ports);
+    entries.first[index] = entry_of(rs, index, need.ports);
     entries.second[index] = name_of(rs, sorry);
   };
   for (const RealServer& rs : need.real_servers) fill(rs, false);
@@ -159,7 +228,7 @@ TableKeeper::Owners TableKeeper::owners_of(const Need& need, const Members& memb
 bool TableKeeper::is_same(const Need& need, const Record& record, const Kept& next,
                           const Entries& entries) const {
   const TableObject* table = record.table();
-  if (table == nullptr || !record.doubtful.empty() || record.stay) return false;
+  if (table == nullptr || record.doubtful || record.stay) return false;
   const Kept& kept = *record.kept;
   const bool due = kept.deadline_s && *kept.deadline_s <= now_s_;
   return !due && kept.use == next.use && kept.owners == next.owners &&
@@ -203,7 +272,7 @@ Result<SlotPlan> TableKeeper::plan_of(const Need& need, const Record& record, co
   } else if (auto last = SlotPlan::read(*record.table())) {
     plan = std::move(*last);
     if (record.stay) plan.clear_exceptions(*record.stay);
-    plan.except(record.doubtful);
+    if (record.doubtful) plan.except(*record.doubtful);
     if (plan.slots() != next.owners.slots) plan = plan.resized(next.owners.slots);
     if (record.kept->use != next.use) plan.except_all();
   } else {
@@ -222,37 +291,86 @@ void TableKeeper::begin(std::uint32_t now_s) {
   now_s_ = now_s;
   ++builds_;
   arrays_.clear();
+  shared_.begin(now_s);
+  using Bits = std::shared_ptr<const SlotBits>;
+  std::map<std::tuple<const TableObject*, const TableObject*, Bits>, Bits> known;
   for (auto& [address, record] : records_) {
     if (!record.pending) continue;
     const auto refused = std::exchange(record.pending, std::nullopt)->table;
     if (record.table() == nullptr || !refused) continue;
-    auto last = SlotPlan::read(*record.table());
-    auto other = SlotPlan::read(*refused);
-    if (!last || !other) continue;
-    SlotBits differs = last->differs_from(*other);
-    record.doubtful.resize(differs.size());
-    for (std::size_t i = 0; i < differs.size(); ++i) {
-      if (differs[i]) record.doubtful[i] = true;
-    }
+    Bits& bits = known[{record.table(), refused.get(), record.doubtful}];
+    if (!bits) bits = doubts(*record.table(), *refused, record.doubtful.get());
+    record.doubtful = bits;
   }
 }
 
-Result<std::shared_ptr<const TableObject>> TableKeeper::table_of(const Need& need) {
-  const Service& service = need.service;
+/// All that a table follows from. (Its owners are those of the members that take new flows.)
+TableRecipe TableKeeper::recipe_of(const Need& need, const Record& record, const Kept& next,
+                                   const Entries& entries) {
+  TableRecipe recipe;
+  if (record.kept) {
+    recipe = {.from = record.kept->table,
+              .doubtful = record.doubtful,
+              .stay = record.stay,
+              .steps = {},
+              .content = {}};
+    recipe.steps += record.kept->started ? 's' : '-';
+    recipe.steps += static_cast<char>(record.kept->use.remembers);
+    recipe.steps += static_cast<char>(record.kept->use.hash);
+  }
+  recipe.steps += static_cast<char>(next.use.remembers);
+  recipe.steps += static_cast<char>(next.use.hash);
+  recipe.content += bytes_of(next.owners.slots);
+  recipe.content += bytes_of(need.window_s);
+  for (const lb_rs_entry& entry : entries.first) recipe.content += bytes_of(entry);
+  for (const lb_rs_name& name : entries.second) recipe.content += bytes_of(name);
+  return recipe;
+}
+
+/// The table that comes next: one that another service has already, or a new one.
+Status TableKeeper::make_table(const Need& need, const Record& record, Kept& next,
+                               const Entries& entries) {
+  TableRecipe recipe = recipe_of(need, record, next, entries);
+  next.table = shared_.find(recipe);
+  if (!next.table) {
+    auto plan = plan_of(need, record, next, entries);
+    if (!plan) return fail_in(need.service.address.to_string(), std::move(plan).error());
+    const bool steady = plan->open_slots() == 0 && plan->exception_slots() == 0;
+    if (steady) next.table = shared_.find_steady(recipe);
+    if (!next.table) {
+      const auto members = static_cast<std::uint32_t>(entries.first.size());
+      LB_TRY_ASSIGN(const std::shared_ptr<TableObject> table, memory_.make(plan->slots(), members));
+      plan->write(*table);
+      table->head().members = members;
+      std::ranges::copy(entries.first, table->members().begin());
+      std::ranges::copy(entries.second, table->names().begin());
+      next.table = table;
+    }
+    shared_.add(std::move(recipe), next.table, steady);
+  }
+  next.deadline_s = next_deadline_of(*next.table);
+  return {};
+}
+
+Status TableKeeper::give_table(const Need& need) {
+  Service& service = need.service;
   Record& record = records_[service.address];
   if (record.kept && record.kept->id != service.id) record = {};
   record.asked_by = builds_;
+  service.table = nullptr;
+  service.members.clear();
   Kept next{.id = service.id,
             .hash_key = service.hash_key,
             .use = use_of(service),
             .members = {},
+            .ids = {},
             .owners = {},
             .table = nullptr,
             .deadline_s = std::nullopt,
             .started = !need.starting || (record.kept && record.kept->started)};
   if (need.real_servers.empty() && need.sorry == nullptr) {
     if (record.table() != nullptr) record.pending = std::move(next);
-    return std::shared_ptr<const TableObject>{};
+    return {};
   }
   next.members = members_of(need, record.kept ? &*record.kept : nullptr);
   const std::uint32_t end = one_past(next.members);
@@ -260,54 +378,54 @@ Result<std::shared_ptr<const TableObject>> TableKeeper::table_of(const Need& nee
     return fail(E2BIG, fmt::format("{}: {} real servers are too many for one service",
                                    service.address.to_string(), next.members.size()));
   }
+  next.ids = ids_of(need, next.members);
   next.owners = owners_of(need, next.members, slots_of(need, end, record.table()));
+  service.members = next.ids;
   const Entries entries = entries_of(need, next.members);
   if (is_same(need, record, next, entries)) {
     record.kept->started = next.started;
-    return record.kept->table;
+    record.kept->ids = std::move(next.ids);
+    service.table = record.kept->table;
+    return {};
   }
-
-  auto plan = plan_of(need, record, next, entries);
-  if (!plan) return fail_in(service.address.to_string(), std::move(plan).error());
-  LB_TRY_ASSIGN(const std::shared_ptr<TableObject> table, memory_.make(plan->slots(), end));
-  plan->write(*table);
-  table->head().members = end;
-  table->head().service_id = raw(service.id);
-  std::ranges::copy(entries.first, table->members().begin());
-  std::ranges::copy(entries.second, table->names().begin());
-  next.deadline_s = plan->next_deadline_s();
-  next.table = table;
+  LB_TRY(make_table(need, record, next, entries));
+  service.table = next.table;
   record.pending = std::move(next);
-  return record.pending->table;
+  return {};
 }
 
 void TableKeeper::commit() {
   std::erase_if(records_, [&](const auto& one) { return one.second.asked_by != builds_; });
   arrays_.clear();
+  shared_.end();
+  std::set<const TableObject*> kept;
   for (auto& [address, record] : records_) {
-    if (!record.pending) continue;
-    record = Record{.kept = std::move(record.pending),
-                    .pending = std::nullopt,
-                    .asked_by = record.asked_by,
-                    .doubtful = {},
-                    .scanned = nullptr,
-                    .disagree = {},
-                    .stay = std::nullopt};
+    if (record.pending) {
+      record = Record{.kept = std::move(record.pending),
+                      .pending = std::nullopt,
+                      .asked_by = record.asked_by,
+                      .doubtful = nullptr,
+                      .stay = nullptr};
+    }
+    kept.insert(record.table());
   }
+  std::erase_if(walked_, [&](const auto& one) { return !kept.contains(one.first.get()); });
 }
 
-Status TableKeeper::adopt(const Service& service, std::shared_ptr<const TableObject> table) {
-  LB_TRY_ASSIGN(const SlotPlan plan, SlotPlan::read(*table));
+Status TableKeeper::adopt(const Service& service) {
+  LB_TRY_ASSIGN(const SlotPlan plan, SlotPlan::read(*service.table));
   Kept kept{.id = service.id,
             .hash_key = service.hash_key,
             .use = use_of(service),
             .members = {},
+            .ids = service.members,
             .owners = {},
-            .table = std::move(table),
+            .table = service.table,
             .deadline_s = plan.next_deadline_s()};
   const std::uint32_t members = members_in(*kept.table);
+  kept.ids.resize(members);
   for (std::uint32_t i = 0; i < members; ++i) {
-    if (kept.table->member(i).id == 0) continue;
+    if (kept.table->member(i).place == 0) continue;
     const lb_rs_name& name = kept.table->name(i);
     const Member member{address_of(name), name.sorry != 0};
     if (!kept.members.emplace(member, static_cast<std::uint16_t>(i)).second) {
@@ -318,21 +436,20 @@ Status TableKeeper::adopt(const Service& service, std::shared_ptr<const TableObj
   records_[service.address] = Record{.kept = std::move(kept),
                                      .pending = std::nullopt,
                                      .asked_by = builds_,
-                                     .doubtful = {},
-                                     .scanned = nullptr,
-                                     .disagree = {},
-                                     .stay = std::nullopt};
+                                     .doubtful = nullptr,
+                                     .stay = nullptr};
   return {};
 }
 
-std::vector<TableKeeper::Named> TableKeeper::named(const TableObject& table) {
+std::vector<TableKeeper::Named> TableKeeper::named(const TableObject& table,
+                                                   std::span<const RsId> members) {
   std::vector<Named> all;
-  const std::uint32_t members = members_in(table);
-  for (std::uint32_t i = 0; i < members; ++i) {
+  const std::size_t count = std::min<std::size_t>(members_in(table), members.size());
+  for (std::uint32_t i = 0; i < count; ++i) {
     const lb_rs_entry entry = table.member(i);
-    if (entry.id == 0) continue;
+    if (entry.place == 0 || members[i] == RsId::None) continue;
     const lb_rs_name& name = table.name(i);
-    Named one{.id = static_cast<RsId>(entry.id),
+    Named one{.id = members[i],
               .address = address_of(name),
               .sorry = name.sorry != 0,
               .up = (entry.flags & LB_RS_UP) != 0,
@@ -369,9 +486,9 @@ bool TableKeeper::is_old(const ServiceAddr& service, RsId rs) const {
   if (at->second.kept->use.remembers != Remembers::Changes || table.head().open_slots == 0) {
     return false;
   }
-  std::uint32_t member = 0;
-  while (member < table.head().members && table.member(member).id != raw(rs)) ++member;
-  if (member == table.head().members) return false;
+  const std::vector<RsId>& ids = at->second.kept->ids;
+  const auto member = static_cast<std::uint32_t>(std::ranges::find(ids, rs) - ids.begin());
+  if (member == ids.size()) return false;
   for (std::uint32_t i = 0; i < table.head().slots; ++i) {
     const std::uint32_t state = table.state(i);
     if ((state & LB_STATE_OPEN) != 0 && (state & LB_STATE_OLD) == member) return true;
@@ -384,34 +501,35 @@ ExceptionScan TableKeeper::scan(const lb_hash_key& flow_key) const {
   for (const auto& [address, record] : records_) {
     if (record.table() == nullptr || record.table()->head().exception_slots == 0) continue;
     const Kept& kept = *record.kept;
-    scan.add(kept.id, kept.use.hash, kept.hash_key, kept.table);
+    scan.add(kept.id, kept.use.hash, kept.hash_key, kept.table, kept.ids);
   }
   return scan;
 }
 
 bool TableKeeper::take(const ExceptionScan& scan) {
-  bool any = false;
-  for (auto& [address, record] : records_) {
+  std::map<std::shared_ptr<const TableObject>, SlotBits> now;
+  for (const auto& [address, record] : records_) {
     if (record.table() == nullptr) continue;
     const auto at = scan.services().find(record.kept->id);
     if (at == scan.services().end() || at->second.table != record.kept->table) continue;
-    const ExceptionScan::Seen& seen = at->second;
-    if (record.scanned == seen.table) {
-      SlotBits stay = seen.disagree;
-      bool ends = false;
-      for (std::uint32_t i = 0; i < stay.size(); ++i) {
-        stay[i] = stay[i] || record.disagree[i];
-        const bool exception =
-            (seen.table->hot(i) & LB_SLOT_ASK) != 0 && (seen.table->state(i) & LB_STATE_OPEN) == 0;
-        ends = ends || (exception && !stay[i]);
-      }
-      if (ends) record.stay = std::move(stay);
-      any = any || ends;
-    }
-    record.scanned = seen.table;
-    record.disagree = seen.disagree;
+    add_bits(now[record.kept->table], at->second.disagree);
   }
-  return any;
+  std::map<const TableObject*, std::shared_ptr<const SlotBits>> ends;
+  for (const auto& [table, disagree] : now) {
+    const auto before = walked_.find(table);
+    if (before == walked_.end()) continue;
+    SlotBits stay = disagree;
+    add_bits(stay, before->second);
+    if (has_exception_beyond(*table, stay)) {
+      ends[table.get()] = std::make_shared<const SlotBits>(std::move(stay));
+    }
+  }
+  walked_ = std::move(now);
+  for (auto& [address, record] : records_) {
+    const auto at = ends.find(record.table());
+    if (at != ends.end()) record.stay = at->second;
+  }
+  return !ends.empty();
 }
 
 }  // namespace lb

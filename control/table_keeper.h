@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // TableKeeper: the tables of all services over their generations: which member has which index,
-// what the last table was, and from that and the service of today the next one. What was built
+// what the last table was, and from that and the service of today the next one. Services for which
+// that is the same share it, transitions included. What was built
 // counts when commit() says that it is published; until then it can be built again from where it
 // was. Control's one thread; it knows no registry and no data plane.
 #pragma once
@@ -16,6 +17,7 @@
 
 #include "control/exception_scan.h"
 #include "control/settings.h"
+#include "control/shared_tables.h"
 #include "dataplane/table/service_table.h"
 #include "dataplane/table/slot_plan.h"
 #include "dataplane/table/table_object.h"
@@ -28,11 +30,15 @@ namespace lb {
 [[nodiscard]] std::uint32_t slot_window_s(const ServiceAddr& address,
                                           const ServiceSettings& settings);
 
+/// How many slots the table of a service with so many members has.
+[[nodiscard]] std::uint32_t table_slots(Scheduler scheduler, std::uint32_t mh_slots,
+                                        std::uint32_t members);
+
 class TableKeeper {
  public:
   /// What a service is today.
   struct Need {
-    const Service& service;
+    Service& service;                          ///< its table and members are filled
     std::span<const RealServer> real_servers;  ///< sorted by address
     const RealServer* sorry = nullptr;
     std::span<const EgressPort> ports;
@@ -49,14 +55,14 @@ class TableKeeper {
 
   /// A generation is built from here on. What was built before and not committed was refused.
   void begin(std::uint32_t now_s);
-  /// The table of a service, once a generation: the one of before when nothing in it changed. Null:
-  /// it has no member. Errors: EINVAL, E2BIG (too many members), ENOMEM.
-  [[nodiscard]] Result<std::shared_ptr<const TableObject>> table_of(const Need& need);
+  /// Gives a service its table, once a generation: the one of before when nothing in it changed,
+  /// none when it has no member. Errors: EINVAL, E2BIG (too many members), ENOMEM.
+  [[nodiscard]] Status give_table(const Need& need);
   /// What was built since begin() is published; services that were not asked for are forgotten.
   void commit();
-  /// A table that another lbd has left behind is what the service comes from. EINVAL when it is not
-  /// sound: then the service starts anew. REQUIRES: before the first begin().
-  [[nodiscard]] Status adopt(const Service& service, std::shared_ptr<const TableObject> table);
+  /// The table that another lbd has left behind is what the service comes from. EINVAL when it is
+  /// not sound: then the service starts anew. REQUIRES: it has one; before the first begin().
+  [[nodiscard]] Status adopt(const Service& service);
 
   /// A member as a table names it.
   struct Named {
@@ -67,8 +73,9 @@ class TableKeeper {
     std::uint16_t vlan = 0;
     std::optional<MacAddr> mac;
   };
-  /// Those that have an id.
-  [[nodiscard]] static std::vector<Named> named(const TableObject& table);
+  /// Those that have an id. `members`: Service::members.
+  [[nodiscard]] static std::vector<Named> named(const TableObject& table,
+                                                std::span<const RsId> members);
 
   // Of what is committed:
   /// When the next open slot has to close.
@@ -118,6 +125,7 @@ class TableKeeper {
     std::uint64_t hash_key = 0;
     Use use;
     Members members;
+    std::vector<RsId> ids;  ///< of the members, by their index
     Owners owners;
     std::shared_ptr<const TableObject> table;
     std::optional<std::uint32_t> deadline_s;
@@ -127,18 +135,18 @@ class TableKeeper {
     std::optional<Kept> kept;     ///< committed
     std::optional<Kept> pending;  ///< of this build, if it differs
     std::uint64_t asked_by = 0;   ///< number of the build
-    SlotBits doubtful;            ///< workers may have decided by a table that was refused then
-    std::shared_ptr<const TableObject>
-        scanned;        ///< what the last walk over its flows looked at ...
-    SlotBits disagree;  ///< ... and found
-    /// Where exceptions stay; the others end with the next table.
-    std::optional<SlotBits> stay;
+    /// Null: none. Workers may have decided these by a table that was refused then.
+    std::shared_ptr<const SlotBits> doubtful;
+    /// Where exceptions stay; the others end with the next table. Null: all stay.
+    std::shared_ptr<const SlotBits> stay;
     [[nodiscard]] const TableObject* table() const { return kept ? kept->table.get() : nullptr; }
   };
   using Entries = std::pair<std::vector<lb_rs_entry>, std::vector<lb_rs_name>>;
 
   [[nodiscard]] static Use use_of(const Service& service);
-  [[nodiscard]] static Members members_of(const Need& need, const Kept* before);
+  [[nodiscard]] Members members_of(const Need& need, const Kept* before) const;
+  [[nodiscard]] const Members* like(const std::vector<Member>& members) const;
+  [[nodiscard]] static std::vector<RsId> ids_of(const Need& need, const Members& members);
   [[nodiscard]] static Entries entries_of(const Need& need, const Members& members);
   [[nodiscard]] static bool same_entries(const TableObject& table, const Entries& entries);
   [[nodiscard]] static Owners owners_of(const Need& need, const Members& members,
@@ -147,14 +155,21 @@ class TableKeeper {
                              const Entries& entries) const;
   [[nodiscard]] Result<std::vector<std::uint16_t>> slots_by_owner(const Record& record,
                                                                   const Owners& owners);
+  [[nodiscard]] static TableRecipe recipe_of(const Need& need, const Record& record,
+                                             const Kept& next, const Entries& entries);
   [[nodiscard]] Result<SlotPlan> plan_of(const Need& need, const Record& record, const Kept& next,
                                          const Entries& entries);
+  [[nodiscard]] Status make_table(const Need& need, const Record& record, Kept& next,
+                                  const Entries& entries);
 
   TableMemory& memory_;
   lb_hash_key secret_;
   std::uint32_t now_s_ = 0;
   std::uint64_t builds_ = 0;
   std::map<ServiceAddr, Record> records_;
+  SharedTables shared_;
+  /// What the last walk found: slots of a table in which a flow of a service that has it disagrees.
+  std::map<std::shared_ptr<const TableObject>, SlotBits> walked_;
   /// Maglev arrays of this build, by slots and backends: many services may have the same.
   std::map<std::pair<std::uint32_t, Backends>, std::vector<std::uint16_t>> arrays_;
 };

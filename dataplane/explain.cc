@@ -150,7 +150,7 @@ class Looker {
     if (service.table == nullptr) return drop(DropReason::NoBackend);
     look_.slot = slot_of_flow(service, *service.table, key_, hash_, table_.flow_key());
     const bool asks = (service.table->hot(*look_.slot) & LB_SLOT_ASK) != 0;
-    const SlotServers slot = slot_servers(table_, *service.table, *look_.slot);
+    const SlotServers slot = slot_servers(table_, service, *look_.slot);
     if (!asks_memory(asks, part_, service.affinity)) return forward(slot.owner);
     if (follow()) return;
     look_.remembers = wants_memory(slot.open, part_, service.affinity);
@@ -165,7 +165,7 @@ class Looker {
       const std::uint32_t slots = service.table->head().slots;
       look_.slot = lb_hash_slot(hash_, service.hash_key, slots);
       const RealServer* rs =
-          slot_servers(table_, *service.table, *look_.slot).pick(part_, Affinity::Transition, true);
+          slot_servers(table_, service, *look_.slot).pick(part_, Affinity::Transition, true);
       if (rs != nullptr) return forward(rs);
     }
     schedule(counters);

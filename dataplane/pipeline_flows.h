@@ -67,7 +67,7 @@ bool PipelineCore<Tables>::is_needless(const Key& key, const FlowData& flow) con
   const std::uint32_t slot = slot_of_flow(service, table, key, flow_hash(key, secret), secret);
   const std::uint16_t word = table.hot(slot);
   if (!asks_memory((word & LB_SLOT_ASK) != 0, part, service.affinity)) return true;
-  const SlotServers servers = slot_servers(*table_, table, slot);
+  const SlotServers servers = slot_servers(*table_, service, slot);
   if (wants_memory(servers.open, part, service.affinity)) return false;
   return servers.owner != nullptr && servers.owner->id == flow.rs;
 }
@@ -82,7 +82,7 @@ void PipelineCore<Tables>::look_up_hashed(const ParsedPacket& parsed, const Key&
   const FlowPart part = detail::part_of(parsed);
   if (asks_memory((word & LB_SLOT_ASK) != 0, part, service.affinity)) [[unlikely]]
     return look_up_asking(parsed, key, found, part, verdict);
-  const RealServer* owner = member_up(*table_, *service.table, word & LB_SLOT_OWNER);
+  const RealServer* owner = member_up(*table_, service, word & LB_SLOT_OWNER);
   if (owner == nullptr) [[unlikely]]
     return verdict.drop(DropReason::NoBackend, &service);
   if (part == FlowPart::Syn) count_start(service, *owner);
@@ -135,7 +135,7 @@ void PipelineCore<Tables>::new_in_slot(const ParsedPacket& parsed, const Key& ke
                                        Verdict& verdict) noexcept {
   const Service& service = *found.service;
   const Affinity affinity = service.affinity;
-  const SlotServers slot = slot_servers(*table_, *service.table, found.slot);
+  const SlotServers slot = slot_servers(*table_, service, found.slot);
   const bool wants = wants_memory(slot.open, part, affinity);
   const bool begins =
       part == FlowPart::Syn || (part == FlowPart::Datagram && affinity == Affinity::Always);
@@ -287,8 +287,8 @@ std::optional<FlowData> PipelineCore<Tables>::known_flow(const ParsedPacket& par
 template <class Tables>
 SlotServers PipelineCore<Tables>::hash_servers(const Service& service,
                                                std::uint64_t hash) const noexcept {
-  const TableObject& table = *service.table;
-  return slot_servers(*table_, table, lb_hash_slot(hash, service.hash_key, table.head().slots));
+  const std::uint32_t slots = service.table->head().slots;
+  return slot_servers(*table_, service, lb_hash_slot(hash, service.hash_key, slots));
 }
 
 // Where a new flow of a service that is not hashed goes: what the scheduler says, else the sorry

@@ -109,7 +109,7 @@ void PipelineCore<Tables>::look_up_icmp_error(const Packet& packet, const Parsed
   bool asks = true;
   if (found.way == Way::None) return verdict.drop(DropReason::IcmpUnknown, service);
   if (found.way == Way::Slot) {
-    slot = slot_servers(*table_, *service->table, found.slot);
+    slot = slot_servers(*table_, *service, found.slot);
     asks = asks_memory((service->table->hot(found.slot) & LB_SLOT_ASK) != 0,
                        flow_part(key.proto, 0), service->affinity);
     rs = asks ? slot.pick(FlowPart::Segment, service->affinity, false) : slot.owner;

@@ -81,6 +81,12 @@ void PinDir::remove(const std::string& name) const noexcept {
   if (*this) unlink(path_of(name).c_str());
 }
 
+Status PinDir::rename(const std::string& from, const std::string& to) const {
+  if (!*this) return {};
+  if (::rename(path_of(from).c_str(), path_of(to).c_str()) == 0) return {};
+  return fail_errno(errno, fmt::format("rename pin {} to {}", path_of(from), to));
+}
+
 std::vector<std::string> PinDir::names(const std::string& prefix) const {
   std::vector<std::string> names;
   if (!*this) return names;

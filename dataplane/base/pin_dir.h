@@ -33,6 +33,8 @@ class PinDir {
   /// Errors: ENOENT, EPERM.
   [[nodiscard]] Result<Fd> get(const std::string& name) const;
   void remove(const std::string& name) const noexcept;
+  /// `to` is replaced. Errors: ENOENT.
+  [[nodiscard]] Status rename(const std::string& from, const std::string& to) const;
   /// Names that begin so, sorted.
   [[nodiscard]] std::vector<std::string> names(const std::string& prefix) const;
   void remove_all(const std::string& prefix) const;

@@ -59,13 +59,8 @@ Engine::~Engine() {
   if (stays) leave_to_xdp();
   drop_units();
   if (stays) return;
-  const bool found = fast_path_ == nullptr || fast_path_->adopted();
-  if (live_ || (!found && pins_->names("link").empty())) {
-    pins_->dissolve();
-  } else if (!found) {
-    pins_->remove_all("map");
-    pins_->remove_all("object");
-  }
+  fast_path_.reset();
+  if (live_ || pins_->names("").empty()) pins_->dissolve();
 }
 
 /// From here on the programs decide alone; what they have handed over is still sent.

@@ -23,7 +23,7 @@ FastPath::FastPath(const FastPathSizes& sizes, const FastPathPins& pins)
     : sizes_(sizes),
       pins_(pins.dir),
       cpus_(static_cast<std::uint32_t>(std::max(1, libbpf_num_possible_cpus()))),
-      index_room_(IndexRoom::for_services(sizes.services_max)),
+      index_room_(IndexRoom::for_services(sizes.services_max, sizes.rs_max)),
       sums_(sizes.services_max, sizes.rs_max),
       installed_(sizes.services_max) {
   about_ = {.magic = LB_ABOUT_MAGIC,
@@ -63,10 +63,36 @@ Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes,
           pins.dir.path(), taken.error().message);
     }
   }
-  pins.dir.remove_all(kMapPin);
-  pins.dir.remove_all(kObjectPin);
+  pins.dir.remove_all(kFreshPin);
+  path->fresh_ = static_cast<bool>(pins.dir);
+  path->theirs_ = pins.dir.names(kObjectPin);
   LB_TRY(path->make_maps());
   return path;
+}
+
+FastPath::~FastPath() {
+  if (!fresh_) return;
+  pins_.remove_all(kFreshPin);
+  for (const std::string& name : pins_.names(kObjectPin)) {
+    if (!std::ranges::binary_search(theirs_, name)) pins_.remove(name);
+  }
+}
+
+/// The map `about` goes first and comes last: without it nothing is taken over.
+void FastPath::settle_pins() {
+  if (!std::exchange(fresh_, false)) return;
+  pins_.remove(kMapPin + about_spec().name);
+  pins_.remove_all(kMapPin);
+  for (const std::string& name : std::exchange(theirs_, {})) pins_.remove(name);
+  std::vector<std::string> names;
+  for (const Shared& shared : shared_) names.push_back(shared.spec.name);
+  names.push_back(about_spec().name);
+  for (const std::string& name : names) {
+    if (Status kept = pins_.rename(kFreshPin + name, kMapPin + name); !kept) {
+      spdlog::error("forwarding ends with lbd, also when it is killed: {}", kept.error().message);
+      return;
+    }
+  }
 }
 
 BpfMapSpec FastPath::index_spec() const {
@@ -106,13 +132,12 @@ Status FastPath::make_maps() {
       spec.inner_fd = pattern.fd();
     }
     LB_TRY_ASSIGN(*shared.map, BpfMap::create(spec));
-    LB_TRY(pins_.pin(kMapPin + spec.name, shared.map->fd()));
+    LB_TRY(pins_.pin(kFreshPin + spec.name, shared.map->fd()));
   }
   if (!pins_) return {};
-  // The last one: without it the others are not taken over.
   LB_TRY_ASSIGN(about_map_, BpfMap::create(about_spec()));
   *about_map_.values<lb_about>() = about_;
-  return pins_.pin(kMapPin + about_spec().name, about_map_.fd());
+  return pins_.pin(kFreshPin + about_spec().name, about_map_.fd());
 }
 
 Result<std::shared_ptr<TableObject>> FastPath::make(std::uint32_t slots, std::uint32_t members) {
@@ -130,6 +155,7 @@ void FastPath::give_to(BpfSpec& spec) const {
   spec.shared_maps.push_back({"acl6", acl_.fd6()});
   spec.constant("index_mask", index_room_.slots - 1)
       .constant("range_mask", index_room_.ranges - 1)
+      .constant("ids_mask", index_room_.ids - 1)
       .constant("services_max", sizes_.services_max)
       .constant("rs_max", sizes_.rs_max)
       .constant("flow_buckets4", sizes_.buckets4)
@@ -149,20 +175,19 @@ Status FastPath::install(const ServiceTable& table) {
 }
 
 void FastPath::forget_others(const ServiceTable& table) {
+  settle_pins();
   acl_.take_away(table);
   forget_tables(table);
 }
 
-/// Where a member stands in its table is told before a table names it there; who reads it compares
-/// ids. What it forwards from then on counts for its service.
+/// Where a member stands in the table of its service is told before a table names it there; who
+/// reads it compares ids. What it forwards from then on counts for its service.
 void FastPath::name_members(const ServiceTable& table) {
   bool taken = false;
   for (const Service& service : table.services()) {
-    if (!service.table) continue;
-    const std::uint32_t members = service.table->head().members;
-    for (std::uint32_t i = 0; i < members; ++i) {
-      const std::uint32_t slot = service.table->member(i).id & (kRsLimit - 1);
-      if (service.table->member(i).id == 0 || slot >= sizes_.rs_max) continue;
+    for (std::uint32_t i = 0; i < service.members.size(); ++i) {
+      const std::uint32_t slot = slot_of(service.members[i]);
+      if (service.members[i] == RsId::None || slot >= sizes_.rs_max) continue;
       auto* word = reinterpret_cast<std::uint32_t*>(rs_members_.memory().data() + 8 * slot);
       __atomic_store_n(word, i, __ATOMIC_RELEASE);
       if (sums_.belongs(slot, slot_of(service.id))) continue;
@@ -181,12 +206,16 @@ Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint
   std::vector<std::pair<std::uint32_t, Installed>> done;
   // Some of them may be in force: the next install writes all of these again.
   auto refuse = [&](Error error) -> Status {
-    for (auto& [slot, refused] : done) {
-      unpin(refused.table);
+    std::vector<std::shared_ptr<const TableObject>> refused;
+    for (auto& [slot, one] : done) {
+      refused.push_back(std::move(one.table));
       replaced_.push_back(std::exchange(installed_[slot].table, nullptr));
     }
+    unpin_unused(std::move(refused));
     return std::unexpected(std::move(error));
   };
+  std::set<const TableObject*> pinned;
+  for (const Installed& one : installed_) pinned.insert(one.table.get());
   for (const Service& service : table.services()) {
     const std::uint32_t slot = slot_of(service.id);
     const auto* kernel = dynamic_cast<const KernelTable*>(service.table.get());
@@ -199,7 +228,7 @@ Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint
     batches[kernel->table_class()].keys.push_back(slot);
     batches[kernel->table_class()].fds.push_back(kernel->map().fd());
     done.emplace_back(slot, Installed{service.table, refs.back()});
-    if (!pins_) continue;
+    if (!pins_ || !pinned.insert(kernel).second) continue;
     // Before it is named: what is named and not kept would be lost with this process.
     Status kept = pins_.pin(object_pin(kernel->map().id()), kernel->map().fd());
     if (!kept) return refuse(std::move(kept).error());
@@ -243,9 +272,15 @@ Status FastPath::install_index(const ServiceTable& table, std::span<const std::u
   return {};
 }
 
-void FastPath::unpin(const std::shared_ptr<const TableObject>& table) const {
-  if (!pins_ || !table) return;
-  pins_.remove(object_pin(static_cast<const KernelTable&>(*table).map().id()));
+/// Those of the tables that no service has any more need not be kept.
+void FastPath::unpin_unused(std::vector<std::shared_ptr<const TableObject>> tables) const {
+  if (!pins_ || tables.empty()) return;
+  std::set<const TableObject*> used;
+  for (const Installed& one : installed_) used.insert(one.table.get());
+  for (const auto& table : tables) {
+    if (!table || !used.insert(table.get()).second) continue;
+    pins_.remove(object_pin(static_cast<const KernelTable&>(*table).map().id()));
+  }
 }
 
 /// Tables that the index does not name any more.
@@ -264,7 +299,7 @@ void FastPath::forget_tables(const ServiceTable& table) {
     const __u32 key = ref & LB_TABLE_KEY_MASK;
     std::ignore = bpf_map_delete_elem(tables_[ref >> 24].fd(), &key);
   }
-  for (const auto& gone : std::exchange(replaced_, {})) unpin(gone);
+  unpin_unused(std::exchange(replaced_, {}));
 }
 
 std::span<std::byte> FastPath::flows4(std::uint32_t queue) const noexcept {

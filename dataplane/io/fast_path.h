@@ -5,6 +5,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -47,12 +48,16 @@ struct FastPathPins {
 
 class FastPath final : public TableMemory {
  public:
+  /// Takes the pins of maps away that were made anew and never settled.
+  ~FastPath() override;
+  FastPath(const FastPath&) = delete;
+  FastPath& operator=(const FastPath&) = delete;
   /// Makes all maps. Errors: BpfError.
   [[nodiscard]] static Result<std::unique_ptr<FastPath>> create(const FastPathSizes& sizes);
   /// Takes the maps over that an lbd has left in pins.dir, when they are sound and all that
-  /// lb_about says is the same; else says why not, removes them and makes new ones, which are kept
-  /// there. No other process may write to them; XDP programs may run. Errors: BpfError, those of
-  /// PinDir.
+  /// lb_about says is the same; else says why not and makes new ones, which take their place there
+  /// once they are in force (forget_others). No other process may write to them; XDP programs may
+  /// run. Errors: BpfError, those of PinDir.
   [[nodiscard]] static Result<std::unique_ptr<FastPath>> create(const FastPathSizes& sizes,
                                                                 const FastPathPins& pins);
 
@@ -76,7 +81,8 @@ class FastPath final : public TableMemory {
   /// ones. REQUIRES: the tables of its services come from make(), and the kind of its
   /// flow key is that of the sizes.
   [[nodiscard]] Status install(const ServiceTable& table);
-  /// Forgets what `table`, which is installed and by which all programs decide, does not need.
+  /// Forgets what `table`, which is installed and by which all programs decide, does not need: also
+  /// the maps of an lbd before that were not taken over.
   void forget_others(const ServiceTable& table);
 
   /// Bytes of the flow memory of one queue.
@@ -116,13 +122,15 @@ class FastPath final : public TableMemory {
   // fast_path_adopt.cc:
   [[nodiscard]] Status take_over();
   [[nodiscard]] Status find_services(std::set<std::uint32_t>& kept);
-  [[nodiscard]] Result<std::shared_ptr<TableObject>> find_table(const IndexedService& indexed);
+  using Tables = std::map<std::uint32_t, std::shared_ptr<const TableObject>>;  ///< by kernel id
+  [[nodiscard]] Status find_table(IndexedService& indexed, Tables& found);
   [[nodiscard]] Result<BpfMap> object_in(const BpfMap& outer, std::uint32_t key,
                                          const BpfMapSpec& spec) const;
   void forget_the_rest(const std::set<std::uint32_t>& kept) const;
   void let_go();
   void forget_tables(const ServiceTable& table);
-  void unpin(const std::shared_ptr<const TableObject>& table) const;
+  void settle_pins();
+  void unpin_unused(std::vector<std::shared_ptr<const TableObject>> tables) const;
   void name_members(const ServiceTable& table);
   template <class T>
   [[nodiscard]] std::uint64_t sum_of(const BpfMap& map, std::uint32_t slots, std::uint32_t slot,
@@ -136,6 +144,8 @@ class FastPath final : public TableMemory {
   const PinDir& pins_;
   std::vector<Shared> shared_;
   bool adopted_ = false;
+  bool fresh_ = false;               ///< pins of new maps are not in their place yet
+  std::vector<std::string> theirs_;  ///< pins of objects that were there before
   std::vector<Service> found_;
   lb_about about_{};
   std::uint32_t cpus_ = 1;
@@ -149,7 +159,7 @@ class FastPath final : public TableMemory {
   std::uint64_t generation_ = 0;        ///< of the index
   std::vector<Installed> installed_;    ///< by service slot
   std::vector<std::uint32_t> stale_;    ///< refs that no index names any more
-  std::vector<std::shared_ptr<const TableObject>> replaced_;  ///< nor any array of maps
+  std::vector<std::shared_ptr<const TableObject>> replaced_;  ///< nor a service
 };
 
 }  // namespace lb

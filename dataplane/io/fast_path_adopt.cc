@@ -80,42 +80,53 @@ Status FastPath::find_services(std::set<std::uint32_t>& kept) {
   const std::span<const std::byte> bytes = index->memory().first(index_room_.bytes());
   index_bytes_.assign(bytes.begin(), bytes.end());  // read once: others might write to it
   LB_TRY_ASSIGN(auto services, read_kernel_index(index_bytes_, index_room_));
+  Tables tables;
   for (IndexedService& indexed : services) {
     if (slot_of(indexed.service.id) >= sizes_.services_max) {
       return fail(EINVAL, "an index with a service beyond services_max");
     }
     if (indexed.table_ref != LB_TABLE_NONE) {
-      LB_TRY_ASSIGN(auto table, find_table(indexed));
-      kept.insert(static_cast<const KernelTable&>(*table).map().id());
-      installed_[slot_of(indexed.service.id)] = {table, indexed.table_ref};
-      indexed.service.table = std::move(table);
+      LB_TRY(find_table(indexed, tables));
+      installed_[slot_of(indexed.service.id)] = {indexed.service.table, indexed.table_ref};
     }
     found_.push_back(std::move(indexed.service));
   }
   auto* head = reinterpret_cast<lb_index_head*>(index_bytes_.data());
   generation_ = std::exchange(head->generation, 0);
+  for (const auto& [id, table] : tables) kept.insert(id);
   index_id_ = index->id();
   kept.insert(index_id_);
   return {};
 }
 
-Result<std::shared_ptr<TableObject>> FastPath::find_table(const IndexedService& indexed) {
+/// The table that the index names for a service: the same object for all that share it.
+Status FastPath::find_table(IndexedService& indexed, Tables& found) {
   const std::uint32_t table_class = indexed.table_ref >> 24;
   const std::uint32_t key = indexed.table_ref & LB_TABLE_KEY_MASK;
   const std::string name = indexed.service.address.to_string();
   if (table_class >= LB_TABLE_CLASSES || key != slot_of(indexed.service.id)) {
     return fail(EINVAL, fmt::format("{}: an index with a table that cannot be", name));
   }
+  Service& service = indexed.service;
+  __u32 id = 0;
+  if (bpf_map_lookup_elem(tables_[table_class].fd(), &key, &id) == 0 && found.contains(id)) {
+    service.table = found.at(id);
+    service.members.resize(service.table->head().members);
+    return {};
+  }
   auto map = object_in(tables_[table_class], key, table_spec(table_class));
   if (!map) return fail(EINVAL, fmt::format("{}: {}", name, map.error().message));
   const TableRoom& room = kTableRooms[table_class];
-  const auto& head = *map->values<lb_table_head>();
+  const lb_table_head head = *map->values<lb_table_head>();  // others might write to it
   if (head.magic != LB_TABLE_MAGIC || head.version != LB_ABI_VERSION || head.slots == 0 ||
-      head.slots > room.slots || head.members > room.members ||
-      head.service_id != raw(indexed.service.id)) {
+      head.slots > room.slots || head.members > room.members) {
     return fail(EINVAL, fmt::format("{}: its table is damaged", name));
   }
-  return std::make_shared<KernelTable>(std::move(*map), room, table_class);
+  service.members.resize(head.members);  // it may be newer than the index
+  id = map->id();
+  service.table = std::make_shared<KernelTable>(std::move(*map), room, table_class);
+  found.emplace(id, service.table);
+  return {};
 }
 
 /// Tables and objects that were not named any more when the last lbd ended in the middle of a

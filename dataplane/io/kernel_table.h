@@ -43,7 +43,10 @@ inline constexpr std::array<const char*, LB_TABLE_CLASSES> kTableMaps{"tables0",
 
 // Pins: a map that is shared by its name, an object by the kernel's id of it, which is what the
 // array of maps that names it tells.
+// Maps that are made anew are fresh until programs go by them: until then those of the lbd before
+// are there, for the next one to take over if this one fails.
 inline constexpr const char* kMapPin = "map_";
+inline constexpr const char* kFreshPin = "fresh_map_";
 inline constexpr const char* kObjectPin = "object_";
 [[nodiscard]] inline std::string object_pin(std::uint32_t id) {
   return kObjectPin + std::to_string(id);

@@ -46,11 +46,11 @@ lb_vip_key key_of(const IpAddr& address, std::uint8_t proto, std::uint16_t port)
   return key;
 }
 
-lb_index_slot body_of(const Service& service, std::uint32_t table_ref) {
+lb_index_slot body_of(const Service& service) {
   lb_index_slot slot{};
   slot.service_id = raw(service.id);
   slot.slot_key = service.hash_key;
-  slot.table = table_ref;
+  slot.table = LB_TABLE_NONE;
   slot.flags = flags_of(service);
   slot.timeout_ms[LB_TIMEOUT_ESTABLISHED] = service.timeouts.established_ms;
   slot.timeout_ms[LB_TIMEOUT_UDP] = service.timeouts.udp_ms;
@@ -89,6 +89,7 @@ class Builder {
     return reinterpret_cast<lb_index_slot*>(bytes_.data() + sizeof(lb_index_head));
   }
   lb_index_range* ranges() { return reinterpret_cast<lb_index_range*>(slots() + room_.slots); }
+  std::uint32_t* ids() { return reinterpret_cast<std::uint32_t*>(ranges() + room_.ranges); }
 
   static lb_hash_key secret(int number) {
     const auto n = static_cast<std::uint64_t>(number) + 1;
@@ -110,7 +111,8 @@ class Builder {
   void add_service(std::size_t i) {
     const Service& service = table_.services()[i];
     const ServiceAddr& address = service.address;
-    lb_index_slot slot = body_of(service, refs_[i]);
+    lb_index_slot slot = body_of(service);
+    if (refs_[i] != LB_TABLE_NONE) name_members(service, refs_[i], slot);
     if (!address.is_range()) {
       slot.key = key_of(address.vip, raw(address.proto), address.port_first);
       keyed_.push_back(slot);
@@ -121,6 +123,14 @@ class Builder {
     bodies_.push_back(slot);
   }
 
+  void name_members(const Service& service, std::uint32_t ref, lb_index_slot& slot) {
+    if (service.members.size() > room_.ids - next_id_) return;
+    slot.table = ref;
+    slot.list_first = next_id_;
+    slot.list_count = static_cast<std::uint16_t>(service.members.size());
+    for (RsId id : service.members) ids()[next_id_++] = raw(id);
+  }
+
   /// Ranges of one group lie side by side, any-port last: it hides the others.
   Status count_up() {
     std::uint32_t next = 0;
@@ -129,8 +139,8 @@ class Builder {
                         [](const Range& r) { return std::pair(r.is_any_port(), r.first); });
       lb_index_slot slot{};
       slot.key = key_of(key.first, key.second, 0);
-      slot.range_first = next;
-      slot.range_count = static_cast<std::uint16_t>(group.size());
+      slot.list_first = next;
+      slot.list_count = static_cast<std::uint16_t>(group.size());
       keyed_.push_back(slot);
       next += static_cast<std::uint32_t>(group.size());
     }
@@ -201,13 +211,15 @@ class Builder {
   std::vector<std::byte> bytes_;
   std::vector<lb_index_slot> keyed_, bodies_;
   std::map<std::pair<IpAddr, std::uint8_t>, std::vector<Range>> groups_;
+  std::uint32_t next_id_ = 0;
 };
 
 }  // namespace
 
-IndexRoom IndexRoom::for_services(std::uint32_t services_max) noexcept {
+IndexRoom IndexRoom::for_services(std::uint32_t services_max, std::uint32_t rs_max) noexcept {
   return {.slots = std::bit_ceil(std::max(8 * services_max, 64U)),
-          .ranges = std::bit_ceil(std::max(services_max, 8U))};
+          .ranges = std::bit_ceil(std::max(services_max, 8U)),
+          .ids = std::bit_ceil(std::max(2 * (services_max + rs_max), 8U))};
 }
 
 Result<std::vector<std::byte>> build_kernel_index(const ServiceTable& table,

@@ -14,24 +14,30 @@
 
 namespace lb {
 
-/// Sizes of an index; both powers of two.
+/// Sizes of an index; all powers of two.
 struct IndexRoom {
   std::uint32_t slots = 0;
   std::uint32_t ranges = 0;
-  /// Room for `services_max` services, each with a VIP and a group of ranges of its own.
-  [[nodiscard]] static IndexRoom for_services(std::uint32_t services_max) noexcept;
+  std::uint32_t ids = 0;
+  /// Room for `services_max` services, each with a VIP and a group of ranges of its own, and for
+  /// the places of `rs_max` real servers and as many that have left.
+  [[nodiscard]] static IndexRoom for_services(std::uint32_t services_max,
+                                              std::uint32_t rs_max) noexcept;
   [[nodiscard]] constexpr std::size_t bytes() const noexcept {
-    return sizeof(lb_index_head) + slots * sizeof(lb_index_slot) + ranges * sizeof(lb_index_range);
+    return sizeof(lb_index_head) + slots * sizeof(lb_index_slot) + ranges * sizeof(lb_index_range) +
+           ids * sizeof(std::uint32_t);
   }
 };
 
 /// An index as bytes: room.bytes() of them. `table_refs`: by index into table.services(), what
-/// lb_index_slot::table holds. The generation in its head is 0: two tables that differ in nothing
-/// the index tells give the same bytes. Errors: E2BIG when the keys do not fit, with what to do.
+/// lb_index_slot::table holds. A service whose members do not fit any more gets LB_TABLE_NONE: then
+/// workers decide for it. The generation in its head is 0: two tables that differ in nothing the
+/// index tells give the same bytes. Errors: E2BIG when the keys do not fit, with what to do.
 [[nodiscard]] Result<std::vector<std::byte>> build_kernel_index(
     const ServiceTable& table, std::span<const std::uint32_t> table_refs, const IndexRoom& room);
 
-/// A service as far as an index tells: its scheduler is one that remembers and hashes alike.
+/// A service as far as an index tells, without its table: its scheduler is one that remembers and
+/// hashes alike.
 struct IndexedService {
   Service service;
   std::uint32_t table_ref = LB_TABLE_NONE;

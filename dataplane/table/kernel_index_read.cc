@@ -34,7 +34,8 @@ class Reader {
   Reader(std::span<const std::byte> bytes, const IndexRoom& room)
       : head_(*reinterpret_cast<const lb_index_head*>(bytes.data())),
         slots_(reinterpret_cast<const lb_index_slot*>(bytes.data() + sizeof head_), room.slots),
-        ranges_(reinterpret_cast<const lb_index_range*>(slots_.data() + room.slots), room.ranges) {}
+        ranges_(reinterpret_cast<const lb_index_range*>(slots_.data() + room.slots), room.ranges),
+        rs_ids_(reinterpret_cast<const std::uint32_t*>(ranges_.data() + room.ranges), room.ids) {}
 
   Result<std::vector<IndexedService>> read() {
     if (head_.version != LB_ABI_VERSION) {
@@ -50,8 +51,8 @@ class Reader {
 
  private:
   Status add_ranges(const lb_index_slot& group) {
-    for (std::uint64_t i = 0; i < group.range_count; ++i) {
-      const std::uint64_t at = group.range_first + i;
+    for (std::uint64_t i = 0; i < group.list_count; ++i) {
+      const std::uint64_t at = group.list_first + i;
       if (at >= ranges_.size() || ranges_[at].slot >= slots_.size()) {
         return fail(EINVAL, "an index whose port ranges lie outside of it");
       }
@@ -83,6 +84,14 @@ class Reader {
                            .port_first = first,
                            .port_last = last};
     one.table_ref = slot.table;
+    if (one.table_ref != LB_TABLE_NONE) {
+      if (slot.list_first > rs_ids_.size() || slot.list_count > rs_ids_.size() - slot.list_first) {
+        return fail(EINVAL, "an index whose real servers lie outside of it");
+      }
+      for (std::uint32_t id : rs_ids_.subspan(slot.list_first, slot.list_count)) {
+        one.service.members.push_back(static_cast<RsId>(id));
+      }
+    }
     services_.push_back(std::move(one));
     return {};
   }
@@ -90,6 +99,7 @@ class Reader {
   const lb_index_head& head_;
   std::span<const lb_index_slot> slots_;
   std::span<const lb_index_range> ranges_;
+  std::span<const std::uint32_t> rs_ids_;
   std::vector<IndexedService> services_;
   std::set<std::uint32_t> ids_;
 };

@@ -192,8 +192,7 @@ const RealServer* pick_hashed(const ServiceTable& table, const Service& service,
   const TableObject& slots = *service.table;
   const std::uint32_t owner =
       slots.hot(lb_hash_slot(hash, service.hash_key, slots.head().slots)) & LB_SLOT_OWNER;
-  if (owner == LB_SLOT_NOBODY) return nullptr;
-  const RealServer* rs = table.rs(static_cast<RsId>(slots.member(owner).id));
+  const RealServer* rs = table.member(service, owner);
   return rs != nullptr && rs->up ? rs : nullptr;
 }
 

@@ -166,13 +166,19 @@ Status check_table(const Service& service, const ServiceTableSpec& spec, const B
     }
     table.set_checked();
   }
+  if (service.members.size() != table.head().members) {
+    return fail(EINVAL,
+                fmt::format("service {}: {} members of a table of {}", service.address.to_string(),
+                            service.members.size(), table.head().members));
+  }
   for (std::uint32_t i = 0; i < table.head().members; ++i) {
-    const auto id = static_cast<RsId>(table.member(i).id);
-    if (id == RsId::None) continue;
+    const RsId id = service.members[i];
+    if (id == RsId::None && table.member(i).place == 0) continue;
     const std::uint32_t index = by_slot[slot_of(id)];
     const bool own = index == service.sorry ||
                      (index >= service.rs_first && index < service.rs_first + service.rs_count);
-    if (index == kNobody || !own || spec.real_servers[index].id != id) {
+    if (table.member(i).place != i + 1 || index == kNobody || !own ||
+        spec.real_servers[index].id != id) {
       return fail(EINVAL, fmt::format("service {}: member {} of its table is none of its servers",
                                       service.address.to_string(), i));
     }

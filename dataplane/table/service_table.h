@@ -110,6 +110,9 @@ struct Service {
   /// Slots, owners and transitions; the members are the real servers and the sorry server. Shared
   /// by the generations in which it does not change. Null: there is no member.
   std::shared_ptr<const TableObject> table;
+  /// Who the members of `table` are, by their index; None: there is no member. Services may share a
+  /// table, each with real servers of its own.
+  std::vector<RsId> members;
   /// Flows a window (LB_RATE_WINDOW_MS) and worker that are remembered at most; 0: no limit.
   std::uint16_t flow_rate = 0;
   WrrPlan wrr;  ///< filled by ServiceTable::build from the real servers that are up
@@ -192,6 +195,10 @@ class ServiceTable {
   [[nodiscard]] std::span<const RealServer> real_servers() const noexcept { return real_servers_; }
   [[nodiscard]] std::span<const RealServer> real_servers(const Service& s) const noexcept {
     return std::span(real_servers_).subspan(s.rs_first, s.rs_count);
+  }
+  /// The RS that is this member of the service's table, else null.
+  [[nodiscard]] const RealServer* member(const Service& s, std::uint32_t index) const noexcept {
+    return index < s.members.size() ? rs(s.members[index]) : nullptr;
   }
   [[nodiscard]] std::span<const Service> services() const noexcept { return services_; }
   [[nodiscard]] std::span<const VipPolicy> vips() const noexcept { return vips_; }

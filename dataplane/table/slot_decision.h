@@ -94,23 +94,22 @@ struct SlotServers {
 
 /// The real server behind a member index (LB_SLOT_NOBODY is none) when it is up, else null.
 [[nodiscard]] inline const RealServer* member_up(const ServiceTable& generation,
-                                                 const TableObject& table,
+                                                 const Service& service,
                                                  std::uint32_t member) noexcept {
-  if (member >= table.head().members) return nullptr;
-  const RealServer* rs = generation.rs(static_cast<RsId>(table.member(member).id));
+  const RealServer* rs = generation.member(service, member);
   return rs != nullptr && rs->up ? rs : nullptr;
 }
 
-/// REQUIRES: `slot` is one of the table's.
+/// REQUIRES: `slot` is one of the service's table.
 [[nodiscard]] inline SlotServers slot_servers(const ServiceTable& generation,
-                                              const TableObject& table,
-                                              std::uint32_t slot) noexcept {
+                                              const Service& service, std::uint32_t slot) noexcept {
+  const TableObject& table = *service.table;
   const std::uint32_t word = table.hot(slot);
-  SlotServers servers{.owner = member_up(generation, table, word & LB_SLOT_OWNER)};
+  SlotServers servers{.owner = member_up(generation, service, word & LB_SLOT_OWNER)};
   if ((word & LB_SLOT_ASK) == 0) return servers;
   const std::uint32_t state = table.state(slot);
   servers.open = (state & LB_STATE_OPEN) != 0;
-  if (servers.open) servers.old = member_up(generation, table, state & LB_STATE_OLD);
+  if (servers.open) servers.old = member_up(generation, service, state & LB_STATE_OLD);
   return servers;
 }
 

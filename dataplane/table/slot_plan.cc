@@ -27,7 +27,7 @@ bool is_alive(const MemberBits& alive, std::uint32_t member) {
 }
 
 bool is_member(const TableObject& table, std::uint32_t members, std::uint32_t index) {
-  return index < members && table.member(index).id != 0;
+  return index < members && table.member(index).place != 0;
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// TableObject: the table of one service in memory, laid out as bpf/lb_abi.h says: who owns which
-// slot, and what is written into a packet for whom. Control fills it once; then it is immutable and
-// shared: by the generations of ServiceTable in which it does not change, by the workers, and (when
-// its memory is an inner BPF map) by the XDP program.
+// TableObject: the table of one service, or of several with the same real servers, in memory, laid
+// out as bpf/lb_abi.h says: who owns which slot, and what is written into a packet for whom.
+// Control fills it once; then it is immutable and shared: by the generations of ServiceTable in
+// which it does not change, by the workers, and (when its memory is an inner BPF map) by the XDP
+// program.
 #pragma once
 
 #include <cstddef>

@@ -72,6 +72,7 @@ class Bench {
     service.scheduler = Scheduler::Mh;
     service.rs_count = 1;
     service.table = slots_;
+    service.members = {make_rs_id(0, 1)};
     service.acl = acl;
     RealServer rs;
     rs.id = make_rs_id(0, 1);
@@ -115,7 +116,7 @@ class Bench {
     SlotPlan(std::vector<std::uint16_t>(251, 0)).write(*slots_);
     slots_->head().members = 1;
     lb_rs_entry& entry = slots_->members()[0];
-    entry.id = raw(make_rs_id(0, 1));
+    entry.place = 1;
     entry.mtu = 1500;
     entry.flags = LB_RS_UP | LB_RS_HAS_MAC | LB_RS_EGRESS_UP;
     __u32 zero = 0;

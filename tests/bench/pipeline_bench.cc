@@ -67,6 +67,7 @@ std::unique_ptr<ServiceTable> make_table(Slots slots) {
       spec.real_servers.push_back(rs);
     }
     if (slots != Slots::None) service.table = slots_of(spec, service, slots);
+    test::name_members(spec, service);
     spec.services.push_back(service);
   }
   return std::move(*ServiceTable::build(std::move(spec)));

@@ -52,6 +52,7 @@ std::unique_ptr<ServiceTable> table_of(Scheduler scheduler, std::uint32_t server
   }
   spec.vips.push_back({.address = service.address.vip});
   service.table = test::SlotTable(spec, service, kMaglevSlotsDefault).maglev().take();
+  test::name_members(spec, service);
   spec.services.push_back(service);
   auto table = ServiceTable::build(std::move(spec));
   LB_ASSERT(table.has_value());

@@ -23,7 +23,7 @@ std::vector<std::uint16_t> owners_of(std::uint32_t slots, std::uint32_t members)
 }
 
 void fill_members(TableObject& table, std::uint32_t members) {
-  for (std::uint32_t i = 0; i < members; ++i) table.members()[i].id = i + 1;
+  for (std::uint32_t i = 0; i < members; ++i) table.members()[i].place = i + 1;
   table.head().members = members;
 }
 

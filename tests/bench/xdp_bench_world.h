@@ -23,6 +23,7 @@
 #include "dataplane/io/xdp_program.h"
 #include "dataplane/table/maglev.h"
 #include "dataplane/table/slot_plan.h"
+#include "tests/support/name_members.h"
 
 namespace lb {
 
@@ -120,6 +121,7 @@ class Services {
     }
     service.table =
         table_of(spec, service, must(build_maglev(backends, kMaglevSlotsDefault)), kind.asks);
+    test::name_members(spec, service);
     spec.services.push_back(service);
   }
   std::shared_ptr<TableObject> table_of(const ServiceTableSpec& spec, const Service& service,
@@ -132,7 +134,7 @@ class Services {
     for (std::uint32_t i = 0; i < kRs; ++i) {
       const RealServer& rs = spec.real_servers[service.rs_first + i];
       lb_rs_entry& entry = table->members()[i];
-      entry.id = raw(rs.id);
+      entry.place = i + 1;
       std::ranges::copy(rs.mac.bytes, entry.macs);
       std::ranges::copy(spec.ports[0].mac.bytes, entry.macs + 6);
       entry.vlan = rs.vlan;

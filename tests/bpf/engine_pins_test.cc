@@ -110,7 +110,7 @@ TEST_F(EnginePins, ForwardsWhileNoEngineRunsAndTheNextOneTakesOver) {
   EXPECT_EQ(found[0].address.to_string(), "192.0.2.10:53/udp");
   EXPECT_EQ(found[1].address.to_string(), "192.0.2.10:1000-2000/udp");
   ASSERT_TRUE(found[0].table && found[1].table);
-  EXPECT_EQ(found[0].table->member(0).id, raw(kFirst));
+  EXPECT_EQ(found[0].members.at(0), kFirst);
   EXPECT_FALSE(is_hashed(found[1].scheduler));
   ASSERT_TRUE(engine_->publish(two_services(*engine_)));
   EXPECT_NE(program_on_d0(), program) << "replaced";
@@ -224,6 +224,18 @@ TEST_F(EnginePins, DamagedPinsAreNotAdopted) {
   }
 }
 
+TEST_F(EnginePins, WhatIsNotTakenOverStaysUntilTheNewMapsAreInForce) {
+  ASSERT_NO_FATAL_FAILURE(run());
+  engine_.reset();
+  config_.services_max = 32;
+  ASSERT_NO_FATAL_FAILURE(start(config_));
+  engine_.reset();  // it never had anything to forward by
+  config_.services_max = small_config({}).services_max;
+  ASSERT_NO_FATAL_FAILURE(start(config_));
+  EXPECT_EQ(engine_->adopted().size(), 2U);
+  EXPECT_TRUE(passes(53));
+}
+
 TEST_F(EnginePins, ADamagedTableOrIndexIsNotBelieved) {
   const auto object = [&](std::uint32_t bytes, auto change) {
     for (const auto& entry : std::filesystem::directory_iterator(config_.pins)) {
@@ -241,7 +253,7 @@ TEST_F(EnginePins, ADamagedTableOrIndexIsNotBelieved) {
     }
   };
   const auto table_bytes = static_cast<std::uint32_t>(kTableRooms[0].bytes());
-  const auto index_bytes = static_cast<std::uint32_t>(IndexRoom::for_services(16).bytes());
+  const auto index_bytes = static_cast<std::uint32_t>(IndexRoom::for_services(16, 16).bytes());
   const std::vector<std::function<void()>> damages{
       [&] {
         object(table_bytes,
@@ -252,12 +264,12 @@ TEST_F(EnginePins, ADamagedTableOrIndexIsNotBelieved) {
       },
       [&] {
         object(table_bytes,
-               [](std::byte* at) { reinterpret_cast<lb_table_head*>(at)->service_id = 77; });
+               [](std::byte* at) { reinterpret_cast<lb_table_head*>(at)->members = 65; });
       },
       [&] {
         object(index_bytes, [&](std::byte* at) {
           auto* slots = reinterpret_cast<lb_index_slot*>(at + sizeof(lb_index_head));
-          for (int i = 0; i < 128; ++i) slots[i].range_first = 0x7fffffff;
+          for (int i = 0; i < 128; ++i) slots[i].list_first = 0x7fffffff;
         });
       },
       [&] {

@@ -124,6 +124,40 @@ TEST_F(FastPathRun, OpenSlotsAskForMemory) {
   EXPECT_EQ(to(tcp(1000, 80, kSyn | kAck)), "af_xdp unknown");
 }
 
+TEST_F(FastPathRun, ServicesThatShareATableCountAndRememberTheirOwn) {
+  world_->service("192.0.2.10:83/tcp", Scheduler::Mh, 2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    rs(6, i).address = rs(0, i).address;
+    rs(6, i).mac = rs(0, i).mac;
+  }
+  auto share = [&] {
+    world_->spec().services[6].table = world_->spec().services[0].table;
+    install();
+  };
+  set_slots(0, 1, std::nullopt);
+  share();
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(to(tcp(1000, 80, kAck)), "rs 1");
+  for (int i = 0; i < 5; ++i) EXPECT_EQ(to(tcp(1000, 83, kSyn)), "rs 1");
+  Counters counters(kSizes.services_max, kSizes.rs_max);
+  shared_->read_counters(counters);
+  EXPECT_EQ(counters.rs[slot_of(rs(0, 1).id)].packets.get(), 3U);
+  EXPECT_EQ(counters.rs[slot_of(rs(6, 1).id)].packets.get(), 5U);
+  EXPECT_EQ(counters.rs[slot_of(rs(6, 1).id)].new_flows.get(), 5U);
+  EXPECT_EQ(counters.services[6].packets.get(), 5U);
+
+  set_slots(0, 1, 0);
+  share();
+  remember(6, 0, 2000, FlowState::Established, tick_ms_now());
+  EXPECT_EQ(to(tcp(2000, 83, kAck)), "rs 0") << "remembered";
+  EXPECT_EQ(to(tcp(2000, 80, kAck)), "af_xdp unknown") << "of the other service";
+  shared_->read_counters(counters);
+  EXPECT_EQ(counters.rs[slot_of(rs(6, 0).id)].packets.get(), 1U);
+  // Another one of the same address: flows of the one before are not its.
+  rs(6, 0).id = make_rs_id(slot_of(rs(6, 0).id), 9);
+  install();
+  EXPECT_EQ(to(tcp(2000, 83, kAck)), "af_xdp unknown");
+}
+
 TEST_F(FastPathRun, RememberedFlowsStayInTheKernel) {
   set_slots(0, 1, 0);
   const TickMs now = tick_ms_now();

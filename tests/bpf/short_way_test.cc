@@ -87,7 +87,7 @@ class ShortWay : public XdpProgramRun, public testing::WithParamInterface<lb_has
     const Service& service = table_->services()[index];
     const lb_hash_key& secret = table_->flow_key();
     const auto slot = slot_of_flow(service, *service.table, key, flow_hash(key, secret), secret);
-    return service.table->member(service.table->hot(slot) & LB_SLOT_OWNER).id & 0xffff;
+    return slot_of(service.members.at(service.table->hot(slot) & LB_SLOT_OWNER));
   }
   std::optional<XdpProgram> other_;  ///< without the short way
 };

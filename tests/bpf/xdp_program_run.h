@@ -19,6 +19,7 @@
 #include "dataplane/io/fast_path.h"
 #include "dataplane/io/xdp_program.h"
 #include "dataplane/table/slot_plan.h"
+#include "tests/support/name_members.h"
 #include "tests/support/packet_builder.h"
 
 namespace lb {
@@ -87,12 +88,11 @@ class FastWorld {
     TableObject& table = **made;
     plan.write(table);
     table.head().members = service.rs_count;
-    table.head().service_id = raw(service.id);
     for (std::uint32_t i = 0; i < service.rs_count; ++i) {
       const RealServer& rs = spec_.real_servers[service.rs_first + i];
       const EgressPort& port = spec_.ports[raw(rs.egress)];
       lb_rs_entry& entry = table.members()[i];
-      entry.id = raw(rs.id);
+      entry.place = i + 1;
       std::ranges::copy(rs.mac.bytes, entry.macs);
       std::ranges::copy(port.mac.bytes, entry.macs + 6);
       entry.vlan = rs.vlan;
@@ -116,6 +116,7 @@ class FastWorld {
   std::unique_ptr<ServiceTable> build() {
     for (Service& service : spec_.services) {
       if (!service.table) service.table = table_of(service, in_turn(service));
+      test::name_members(spec_, service);
     }
     auto table = ServiceTable::build(spec_);
     EXPECT_TRUE(table) << table.error().message;

@@ -197,6 +197,7 @@ inline std::unique_ptr<ServiceTable> SpecBuilder::build() const {
     slots.maglev();
     if (change != slots_.end()) change->second(slots);
     service.table = slots.take();
+    name_members(spec, service);
   }
   auto table = ServiceTable::build(std::move(spec));
   EXPECT_TRUE(table) << (table ? "" : table.error().message);

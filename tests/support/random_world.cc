@@ -202,7 +202,7 @@ Result<std::shared_ptr<TableObject>> RandomWorld::table_of(const Place& place) {
     if (!m.present) continue;
     const EgressPort& port = base_.ports[raw(m.rs.egress)];
     lb_rs_entry& entry = table->members()[i];
-    entry.id = raw(m.rs.id);
+    entry.place = i + 1;
     std::ranges::copy(m.rs.mac.bytes, entry.macs);
     std::ranges::copy(port.mac.bytes, entry.macs + 6);
     entry.vlan = m.rs.vlan;
@@ -232,6 +232,9 @@ Result<ServiceTableSpec> RandomWorld::spec() {
       spec.real_servers.push_back(place.members[kPlaces - 1].rs);
     }
     LB_TRY_ASSIGN(service.table, table_of(place));
+    for (const Member& m : place.members) {
+      service.members.push_back(m.present ? m.rs.id : RsId::None);
+    }
     spec.services.push_back(std::move(service));
   }
   return spec;

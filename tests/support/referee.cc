@@ -93,8 +93,8 @@ const Service* Referee::service(ServiceId id) const {
 }
 
 const RealServer* Referee::member_up(const Service& of, std::uint32_t index) const {
-  if (index >= of.table->head().members) return nullptr;
-  const RealServer* server = rs(static_cast<RsId>(of.table->member(index).id));
+  if (index >= of.members.size()) return nullptr;
+  const RealServer* server = rs(of.members[index]);
   return server != nullptr && server->up ? server : nullptr;
 }
 

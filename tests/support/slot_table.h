@@ -13,6 +13,7 @@
 #include "dataplane/table/maglev.h"
 #include "dataplane/table/service_table.h"
 #include "dataplane/table/table_object.h"
+#include "tests/support/name_members.h"
 
 namespace lb::test {
 
@@ -33,7 +34,6 @@ class SlotTable {
     object_ = std::move(*made);
     object_->head().slots = slots;
     object_->head().members = static_cast<std::uint32_t>(servers.size());
-    object_->head().service_id = raw(service.id);
     for (std::size_t i = 0; i < servers.size(); ++i) name(i, *servers[i], i == service.rs_count);
     for (std::uint32_t slot = 0; slot < slots; ++slot) set_owner(slot, LB_SLOT_NOBODY);
   }
@@ -87,7 +87,7 @@ class SlotTable {
  private:
   void name(std::size_t index, const RealServer& rs, bool sorry) {
     lb_rs_entry& entry = object_->members()[index];
-    entry.id = raw(rs.id);
+    entry.place = static_cast<std::uint32_t>(index) + 1;
     std::ranges::copy(rs.mac.bytes, entry.macs);
     entry.vlan = rs.vlan;
     entry.egress = raw(rs.egress);
@@ -112,6 +112,7 @@ class SlotTable {
 inline void give_tables(ServiceTableSpec& spec, std::uint32_t slots = SlotTable::kSlots) {
   for (Service& service : spec.services) {
     service.table = SlotTable(spec, service, slots).maglev().take();
+    name_members(spec, service);
   }
 }
 

@@ -266,10 +266,20 @@ TEST(MemoryPlan, AddsUpAndWarns) {
   EXPECT_THAT(memory_text(one), HasSubstr("total"));
   EXPECT_EQ(one.lookup_max_bytes, std::uint64_t{1024} * kMaglevSlotsDefault * 12);
   EXPECT_THAT(memory_text(one), HasSubstr("lookup arrays can grow to 768 MiB"));
-  ConfigService service{kWeb, with_scheduler(Scheduler::Mh), {}, {}};
+  ConfigService service{kWeb, with_scheduler(Scheduler::Mh), {{ip("10.0.0.21"), {}}}, {}};
   config.services.push_back(service);
-  EXPECT_GE(plan_memory(config, 1).total_bytes(),
+  const MemoryPlan with_service = plan_memory(config, 1);
+  EXPECT_GE(with_service.total_bytes(),
             one.total_bytes() + 12 * std::uint64_t{kMaglevSlotsDefault});
+  // Services with the same real servers share a table.
+  config.services.push_back(service);
+  config.services.back().address.port_first = config.services.back().address.port_last = 81;
+  const MemoryPlan shared = plan_memory(config, 1);
+  EXPECT_EQ(shared.tables, 1U);
+  EXPECT_LT(shared.total_bytes(), with_service.total_bytes() + 10'000);
+  EXPECT_THAT(memory_text(shared), HasSubstr("1 table of lookup arrays for 2 services"));
+  config.services.back().real_servers[0].settings.weight = 2;
+  EXPECT_EQ(plan_memory(config, 1).tables, 2U);
   EXPECT_TRUE(memory_available_bytes());
   auto json_plan = parse(memory_json(one));
   EXPECT_EQ(json_plan.at("total_bytes").to_number<std::uint64_t>(), one.total_bytes());

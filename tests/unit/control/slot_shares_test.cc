@@ -31,7 +31,7 @@ class TableMaker {
     name.family = static_cast<std::uint8_t>(address.family());
     name.weight = weight;
     name.sorry = sorry ? 1 : 0;
-    table_->members()[index].id = raw(make_rs_id(index, 1));
+    table_->members()[index].place = index + 1;
     table_->members()[index].flags = flags;
     table_->head().members = std::max(table_->head().members, index + 1);
   }

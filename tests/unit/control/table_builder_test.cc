@@ -42,7 +42,7 @@ class TableBuilderTest : public testing::Test {
     const TableObject& table = *spec.services[0].table;
     for (std::uint16_t owner : owners(table)) {
       for (std::size_t i = 0; owner != LB_SLOT_NOBODY && i < counts.size(); ++i) {
-        counts[i] += raw(spec.real_servers[i].id) == table.member(owner).id;
+        counts[i] += spec.real_servers[i].id == spec.services[0].members.at(owner);
       }
     }
     return counts;
@@ -166,8 +166,8 @@ TEST_F(TableBuilderTest, SorryServerStandsOutsideOfTheRange) {
   for (const IpAddr& rs : {kRs1, kRs2, kRs3}) {
     ASSERT_TRUE(registry_.set_rs(kWeb, rs, rs_state(ManualState::Down)));
   }
-  auto table = spec().services[0].table;
-  for (std::uint16_t owner : owners(*table)) ASSERT_EQ(table->member(owner).id, raw(sorry.id));
+  const Service now = spec().services[0];
+  for (std::uint16_t owner : owners(*now.table)) ASSERT_EQ(now.members.at(owner), sorry.id);
 }
 
 TEST_F(TableBuilderTest, VipsComeOnceWithTheirPolicy) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <random>
 
+#include "tests/support/slot_table.h"
 #include "tests/unit/dataplane/table_fixture.h"
 
 namespace lb {
@@ -51,8 +52,8 @@ class Index {
     }
     const lb_index_slot* group = find(vip, proto, 0);
     if (group == nullptr) return 0;
-    for (std::uint32_t i = 0; i < group->range_count; ++i) {
-      const lb_index_range& one = range(group->range_first + i);
+    for (std::uint32_t i = 0; i < group->list_count; ++i) {
+      const lb_index_range& one = range(group->list_first + i);
       if (port >= one.first && port <= one.last) return slot(one.slot).service_id;
     }
     return 0;
@@ -64,7 +65,7 @@ class Index {
 };
 
 Index index_of(const ServiceTable& table, std::uint32_t services_max) {
-  const IndexRoom room = IndexRoom::for_services(services_max);
+  const IndexRoom room = IndexRoom::for_services(services_max, 64);
   const std::vector<std::uint32_t> refs(table.services().size(), LB_TABLE_NONE);
   auto bytes = build_kernel_index(table, refs, room);
   EXPECT_TRUE(bytes) << bytes.error().message;
@@ -86,7 +87,7 @@ TEST(KernelIndex, TellsWhatAVipTakes) {
       LB_VIP_PASS_UNMATCHED | LB_VIP_ECHO_REPLY | LB_VIP_PASS_LATER_UDP | LB_VIP_PASS_LATER_SCTP);
   EXPECT_EQ(index.find(*IpAddr::parse("2001:db8::1"), 0, 0)->flags, 0U);
   EXPECT_EQ(index.find(*IpAddr::parse("192.0.2.2"), 0, 0), nullptr);
-  EXPECT_EQ(index.find(*IpAddr::parse("192.0.2.1"), 6, 0)->range_count, 2U);
+  EXPECT_EQ(index.find(*IpAddr::parse("192.0.2.1"), 6, 0)->list_count, 2U);
 }
 
 TEST(KernelIndex, FindsWhatTheTableFinds) {
@@ -125,7 +126,7 @@ TEST(KernelIndex, RefusesWhatDoesNotFit) {
   for (int i = 0; i < 60; ++i) builder.service("192.0.2.1:" + std::to_string(100 + i) + "/tcp");
   auto table = builder.build();
   const std::vector<std::uint32_t> refs(60, LB_TABLE_NONE);
-  auto bytes = build_kernel_index(*table, refs, {.slots = 64, .ranges = 8});
+  auto bytes = build_kernel_index(*table, refs, {.slots = 64, .ranges = 8, .ids = 8});
   ASSERT_FALSE(bytes);
   EXPECT_NE(bytes.error().message.find("services_max"), std::string::npos);
 }
@@ -142,8 +143,11 @@ TEST(KernelIndex, IsReadBackAsItWasBuilt) {
   builder.spec.services[3].affinity = Affinity::Always;
   builder.spec.services[4].scheduler = Scheduler::Mh;
   builder.spec.services[4].affinity = Affinity::None;
+  builder.rs("192.0.2.21");  // of the last service
+  builder.rs("192.0.2.22");
+  test::give_tables(builder.spec);
   auto table = builder.build();
-  const IndexRoom room = IndexRoom::for_services(16);
+  const IndexRoom room = IndexRoom::for_services(16, 64);
   std::vector<std::uint32_t> refs;
   for (const Service& service : table->services()) refs.push_back(slot_of(service.id));
   const auto bytes = build_kernel_index(*table, refs, room).value();
@@ -161,7 +165,29 @@ TEST(KernelIndex, IsReadBackAsItWasBuilt) {
       EXPECT_EQ(one.service.scheduler, service->scheduler);
     }
     EXPECT_EQ(one.table_ref, slot_of(service->id));
+    EXPECT_EQ(one.service.members, service->members);
   }
+}
+
+TEST(KernelIndex, AServiceWhoseMembersDoNotFitIsTheWorkers) {
+  SpecBuilder builder;
+  for (int i = 0; i < 3; ++i) {
+    builder.service("192.0.2.1:" + std::to_string(100 + i) + "/tcp");
+    for (int last = 1; last <= 3; ++last) builder.rs("192.0.2.2" + std::to_string(last));
+  }
+  test::give_tables(builder.spec);
+  auto table = builder.build();
+  const IndexRoom room{.slots = 64, .ranges = 8, .ids = 8};
+  const std::vector<std::uint32_t> refs{0, 1, 2};
+  const auto read = read_kernel_index(build_kernel_index(*table, refs, room).value(), room);
+  ASSERT_TRUE(read) << read.error().message;
+  int with_table = 0;
+  for (const IndexedService& one : *read) {
+    const bool told = one.table_ref != LB_TABLE_NONE;
+    with_table += told;
+    EXPECT_EQ(one.service.members.size(), told ? 3U : 0U);
+  }
+  EXPECT_EQ(with_table, 2);
 }
 
 TEST(KernelIndex, NothingInItIsTrustedWhenItIsReadBack) {
@@ -170,7 +196,7 @@ TEST(KernelIndex, NothingInItIsTrustedWhenItIsReadBack) {
   builder.service("192.0.2.1:8000-8100/tcp");
   builder.service("[2001:db8::1]:any/udp");
   auto table = builder.build();
-  const IndexRoom room = IndexRoom::for_services(16);
+  const IndexRoom room = IndexRoom::for_services(16, 64);
   const std::vector<std::uint32_t> refs(3, LB_TABLE_NONE);
   const auto sound = build_kernel_index(*table, refs, room).value();
   EXPECT_FALSE(read_kernel_index(std::span(sound).first(sound.size() - 1), room));

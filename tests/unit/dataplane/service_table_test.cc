@@ -188,6 +188,7 @@ TEST(ServiceTable, RefusesATableOfSlotsThatDoesNotFitItsServers) {
     builder.rs("192.0.2.10");
     auto table = test::SlotTable(builder.spec, builder.spec.services[0]).maglev().take();
     builder.spec.services[0].table = table;
+    test::name_members(builder.spec, builder.spec.services[0]);
     break_it(builder.spec, *table);
     auto built = ServiceTable::build(builder.spec);
     return built ? std::string() : built.error().message;
@@ -198,14 +199,20 @@ TEST(ServiceTable, RefusesATableOfSlotsThatDoesNotFitItsServers) {
   EXPECT_THAT(refused([](Spec&, TableObject& t) { t.head().slots = 253; }), HasSubstr("253 slots"));
   EXPECT_THAT(refused([](Spec&, TableObject& t) { t.head().members = 3; }), HasSubstr("3 members"));
   EXPECT_THAT(refused([](Spec&, TableObject& t) { t.head().members = 1; }), HasSubstr("not there"));
+  EXPECT_THAT(refused([](Spec& s, TableObject&) { s.services[0].members.pop_back(); }),
+              HasSubstr("1 members of a table of 2"));
   EXPECT_THAT(refused([](Spec&, TableObject& t) { t.hot_slots()[7] = 2; }), HasSubstr("slot 7"));
   EXPECT_THAT(refused([](Spec&, TableObject& t) { t.head().version = 1; }), HasSubstr("version"));
   EXPECT_THAT(
-      refused([](Spec& s, TableObject& t) { t.members()[1].id = raw(s.real_servers[2].id); }),
+      refused([](Spec& s, TableObject&) { s.services[0].members[1] = s.real_servers[2].id; }),
       HasSubstr("member 1 of its table is none of its servers"));
-  EXPECT_THAT(refused([](Spec&, TableObject& t) { t.members()[0].id = raw(make_rs_id(0, 2)); }),
+  EXPECT_THAT(refused([](Spec& s, TableObject&) { s.services[0].members[0] = make_rs_id(0, 2); }),
               HasSubstr("member 0"));
-  EXPECT_THAT(refused([](Spec&, TableObject& t) { t.members()[0].id = raw(make_rs_id(9, 1)); }),
+  EXPECT_THAT(refused([](Spec& s, TableObject&) { s.services[0].members[0] = make_rs_id(9, 1); }),
+              HasSubstr("member 0"));
+  EXPECT_THAT(refused([](Spec& s, TableObject&) { s.services[0].members[0] = RsId::None; }),
+              HasSubstr("member 0"));
+  EXPECT_THAT(refused([](Spec&, TableObject& t) { t.members()[0].place = 2; }),
               HasSubstr("member 0"));
   EXPECT_EQ(refused([](Spec& s, TableObject& t) {
               s.services[0].rs_count = 1;

@@ -101,7 +101,7 @@ class SlotServersTest : public ::testing::Test {
   /// The slots of the owner and of the old server, -1: none.
   std::pair<int, int> servers(std::uint32_t slot) {
     generation_ = spec_.build();
-    auto found = slot_servers(*generation_, *generation_->services()[0].table, slot);
+    auto found = slot_servers(*generation_, generation_->services()[0], slot);
     auto number = [](const RealServer* rs) { return rs == nullptr ? -1 : int(slot_of(rs->id)); };
     open_ = found.open;
     return {number(found.owner), number(found.old)};
@@ -126,8 +126,9 @@ TEST_F(SlotServersTest, AreNobodyWhenTheMemberIsNone) {
   EXPECT_EQ(servers(3), Pair(-1, -1));
   test::SlotTable beyond(spec_.spec(), spec_.spec().services[0]);
   beyond.set_owner(4, 7).open(4, 3);
-  const auto table = beyond.take();
-  auto found = slot_servers(*generation_, *table, 4);
+  Service service = generation_->services()[0];
+  service.table = beyond.take();
+  auto found = slot_servers(*generation_, service, 4);
   EXPECT_EQ(found.owner, nullptr) << "beyond the members";
   EXPECT_EQ(found.old, nullptr);
 }
@@ -144,7 +145,7 @@ TEST_F(SlotServersTest, AreNotThoseOfAnotherIncarnation) {
   auto old = spec_.build();
   spec_.spec().real_servers[1].id = make_rs_id(1, 2);
   auto now = spec_.build();
-  EXPECT_EQ(slot_servers(*now, *old->services()[0].table, 1).owner, nullptr);
+  EXPECT_EQ(slot_servers(*now, old->services()[0], 1).owner, nullptr);
 }
 
 TEST(SlotDecision, TheSchedulerSaysByWhatASlotIsChosen) {

@@ -34,7 +34,7 @@ Slot open(std::uint16_t owner, std::uint16_t old, std::uint32_t deadline_s) {
 std::shared_ptr<TableObject> table_of(std::uint32_t slots, std::uint32_t members) {
   HeapTableMemory memory;
   auto table = *memory.make(slots, members);
-  for (std::uint32_t i = 0; i < members; ++i) table->members()[i].id = i + 1;
+  for (std::uint32_t i = 0; i < members; ++i) table->members()[i].place = i + 1;
   table->head().members = members;
   return table;
 }
@@ -306,8 +306,8 @@ TEST(SlotPlan, ATableThatCannotBeOneIsRefused) {
   EXPECT_TRUE(refused([](TableObject& t) { t.head().members = 4; })) << "more than fit";
   EXPECT_TRUE(refused([](TableObject& t) { t.head().members = 2; })) << "slot 1 is the third's";
   EXPECT_TRUE(refused([](TableObject& t) { t.hot_slots()[0] = 3; }));
-  EXPECT_TRUE(refused([](TableObject& t) { t.members()[0].id = 0; })) << "an index that is free";
-  EXPECT_TRUE(refused([](TableObject& t) { t.members()[1].id = 0; })) << "old is gone";
+  EXPECT_TRUE(refused([](TableObject& t) { t.members()[0].place = 0; })) << "an index that is free";
+  EXPECT_TRUE(refused([](TableObject& t) { t.members()[1].place = 0; })) << "old is gone";
   EXPECT_TRUE(refused([](TableObject& t) { t.slot_states()[1] |= LB_STATE_OLD; }));
   EXPECT_FALSE(refused([](TableObject& t) { t.hot_slots()[0] = LB_SLOT_NOBODY; }));
 }
