@@ -171,8 +171,8 @@ LB_STATIC_ASSERT(sizeof(struct lb_beat) == 64, "one cache line");
  *   proto P, port 0  the ranges of that VIP and protocol, any-port last
  * A service of a range has a slot outside of the probed ones: ranges point to it.
  * Services may share a table, so it names its members by their place; who that is for a service,
- * its list of ids tells. A table that is newer than the index may have members that it does not
- * tell.
+ * its list of ids tells. Where the list changes, the index names the new table under another key,
+ * so that a packet finds both or neither.
  */
 #define LB_INDEX_PROBES 16
 #define LB_BLOOM_WORDS 64
@@ -250,15 +250,16 @@ LB_STATIC_ASSERT(LB_BLOOM_WORDS * 64 == 1 << 12, "12 bits");
 
 /*
  * The table of a service: who owns which slot. One value of an inner map of `tables0` .. `tables2`
- * (arrays of maps by service slot, one for each class of size), built in place and replaced as a
- * whole. Services with the same real servers have the same one:
+ * (arrays of maps, one for each class of size; a service has two keys, twice its slot and the one
+ * after it), built in place and replaced as a whole. Services with the same real servers have the
+ * same one:
  *   struct lb_table_head
  *   struct lb_rs_entry    rs[rs_max]       hot: what is written into a packet
  *   struct lb_rs_name     names[rs_max]    cold: who that is, for an lbd that adopts
  *   __u16                 hot[slots_max]   owner, and whether that is all there is to know
  *   __u32                 states[slots_max] cold: old, open, exceptions, deadline
  * Members are the real servers (and the sorry server) of a service; a member keeps its index while
- * it is in the service.
+ * a slot is open or has exceptions.
  */
 #define LB_TABLE_CLASSES 3
 #define LB_TABLE_SLOTS0 1024
@@ -299,6 +300,15 @@ struct lb_table_head {
 	__u32 deadline_s[LB_DEADLINES]; /* CLOCK_BOOTTIME */
 };
 LB_STATIC_ASSERT(sizeof(struct lb_table_head) == 64 + 4 * LB_DEADLINES, "lb_table_head");
+
+/*
+ * Array `rs_members` by RS slot: the index of the member in the tables of its service, in the one
+ * in force and in the one that comes. Who reads it compares ids.
+ */
+struct lb_rs_member {
+	__u32 now;
+	__u32 next;
+};
 
 #define LB_RS_UP (1u << 0)	  /* its flows are forwarded */
 #define LB_RS_DRAINS (1u << 1)	  /* up, but takes no new flows */

@@ -28,9 +28,7 @@ static __always_inline __u32 rs_id_of(const void *index, const struct lb_index_s
 			   (index_mask + 1) * sizeof(struct lb_index_slot) +
 			   (range_mask + 1) * sizeof(struct lb_index_range);
 
-	return rs->place <= service->list_count
-		       ? ids[(service->list_first + rs->place - 1) & ids_mask]
-		       : 0;
+	return ids[(service->list_first + rs->place - 1) & ids_mask];
 }
 
 static __always_inline const struct lb_index_head *current_index(void)
@@ -245,9 +243,12 @@ static __always_inline const struct lb_rs_entry *
 member_of(const struct packet *p, const struct lb_index_slot *service, __u32 rs_id)
 {
 	__u32 slot = rs_id & 0xffff;
-	const __u32 *index = bpf_map_lookup_elem(&rs_members, &slot);
-	const struct lb_rs_entry *rs = index ? member(&p->table, *index) : NULL;
+	const struct lb_rs_member *at = bpf_map_lookup_elem(&rs_members, &slot);
+	const struct lb_rs_entry *rs = at ? member(&p->table, at->now) : NULL;
 
+	if (rs && rs->place && rs_id_of(p->index, service, rs) == rs_id)
+		return rs;
+	rs = at ? member(&p->table, at->next) : NULL;
 	return rs && rs->place && rs_id_of(p->index, service, rs) == rs_id ? rs : NULL;
 }
 

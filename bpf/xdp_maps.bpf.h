@@ -65,7 +65,7 @@ struct {
 LB_MAPPED_ARRAY(beats, sizeof(struct lb_beat));
 LB_MAPPED_ARRAY(service_counts, sizeof(struct lb_service_count));
 LB_MAPPED_ARRAY(rs_counts, sizeof(struct lb_rs_count));
-LB_MAPPED_ARRAY(rs_members, sizeof(__u32)); /* by RS slot: the member index in its table */
+LB_MAPPED_ARRAY(rs_members, sizeof(struct lb_rs_member));
 LB_MAPPED_ARRAY(flows4, sizeof(struct lb_flow_bucket4));
 LB_MAPPED_ARRAY(flows6, sizeof(struct lb_flow_bucket6));
 
@@ -122,7 +122,7 @@ static __always_inline struct lb_rs_count *rs_count(__u32 rs_id)
 	__u32 slot = rs_id & 0xffff;
 	__u32 at = bpf_get_smp_processor_id() * rs_max + slot;
 
-	return !explains && rs_id && slot < rs_max ? bpf_map_lookup_elem(&rs_counts, &at) : NULL;
+	return !explains && slot < rs_max ? bpf_map_lookup_elem(&rs_counts, &at) : NULL;
 }
 
 static __always_inline __u32 tick_now(void)

@@ -30,16 +30,19 @@ std::shared_ptr<const TableObject> SharedTables::find(const TableRecipe& recipe)
   return at != made_.end() ? at->second.table : nullptr;
 }
 
-std::shared_ptr<const TableObject> SharedTables::find_steady(const TableRecipe& recipe) const {
-  const auto at = steady_.find(recipe.content);
+void SharedTables::add(TableRecipe recipe, std::shared_ptr<const TableObject> table) {
+  std::string key = key_of(recipe);
+  made_.insert_or_assign(std::move(key), Made{std::move(recipe), std::move(table)});
+}
+
+std::shared_ptr<const TableObject> SharedTables::find_steady(const std::string& content) const {
+  const auto at = steady_.find(content);
   return at != steady_.end() ? at->second.lock() : nullptr;
 }
 
-void SharedTables::add(TableRecipe recipe, const std::shared_ptr<const TableObject>& table,
-                       bool steady) {
-  if (steady) steady_[recipe.content] = table;
-  std::string key = key_of(recipe);
-  made_.insert_or_assign(std::move(key), Made{std::move(recipe), table});
+void SharedTables::add_steady(const std::string& content,
+                              const std::shared_ptr<const TableObject>& table) {
+  steady_[content] = table;
 }
 
 }  // namespace lb

@@ -17,12 +17,12 @@
 
 namespace lb {
 
-/// All that a table follows from.
+/// All that a table follows from. Two of the same make the same table.
 struct TableRecipe {
   std::shared_ptr<const TableObject> from;  ///< the service's last table; null: it starts anew
   std::shared_ptr<const SlotBits> doubtful, stay;
   std::string steps;    ///< as bytes: what else leads from `from` to the new table
-  std::string content;  ///< as bytes: slots, window and members of the new table
+  std::string content;  ///< as bytes: slots, window and members that lead there
 };
 
 class SharedTables {
@@ -31,12 +31,13 @@ class SharedTables {
   void begin(std::uint32_t now_s);
   /// It is built.
   void end();
-  /// A table of this recipe, or null.
+  /// The table of this recipe, or null.
   [[nodiscard]] std::shared_ptr<const TableObject> find(const TableRecipe& recipe) const;
-  /// A steady table of this content, or null.
-  [[nodiscard]] std::shared_ptr<const TableObject> find_steady(const TableRecipe& recipe) const;
-  /// `table` has been made by the recipe. `steady`: no slot is open or has exceptions.
-  void add(TableRecipe recipe, const std::shared_ptr<const TableObject>& table, bool steady);
+  void add(TableRecipe recipe, std::shared_ptr<const TableObject> table);
+  /// The steady table (no slot is open or has exceptions) with this content, members in order, or
+  /// null.
+  [[nodiscard]] std::shared_ptr<const TableObject> find_steady(const std::string& content) const;
+  void add_steady(const std::string& content, const std::shared_ptr<const TableObject>& table);
 
  private:
   static constexpr std::size_t kMadeMax = 64;  ///< they keep what they came from in memory

@@ -77,6 +77,22 @@ void add_bits(SlotBits& to, const SlotBits& more) {
   }
 }
 
+/// The indices in `table` of the members of `other`, by theirs; who is none has one of his own.
+std::vector<std::uint16_t> indices_in(const TableObject& table, const TableObject& other) {
+  std::map<std::pair<IpAddr, bool>, std::uint16_t> known;
+  const std::uint32_t members = members_in(table);
+  for (std::uint32_t i = 0; i < members; ++i) {
+    if (table.member(i).place == 0) continue;
+    known[{address_of(table.name(i)), table.name(i).sorry != 0}] = static_cast<std::uint16_t>(i);
+  }
+  std::vector<std::uint16_t> to;
+  for (std::uint32_t i = 0; i < members_in(other); ++i) {
+    const auto at = known.find({address_of(other.name(i)), other.name(i).sorry != 0});
+    to.push_back(at != known.end() ? at->second : static_cast<std::uint16_t>(members + i));
+  }
+  return to;
+}
+
 /// Where workers may have decided by `refused`, on top of `before` (null: nowhere); null: nowhere.
 std::shared_ptr<const SlotBits> doubts(const TableObject& last, const TableObject& refused,
                                        const SlotBits* before) {
@@ -84,7 +100,10 @@ std::shared_ptr<const SlotBits> doubts(const TableObject& last, const TableObjec
   if (before != nullptr) bits = *before;
   auto one = SlotPlan::read(last);
   auto other = SlotPlan::read(refused);
-  if (one && other) add_bits(bits, one->differs_from(*other));
+  if (one && other) {
+    other->renumber(indices_in(last, refused));
+    add_bits(bits, one->differs_from(*other));
+  }
   return bits.empty() ? nullptr : std::make_shared<const SlotBits>(std::move(bits));
 }
 
@@ -95,6 +114,10 @@ bool has_exception_beyond(const TableObject& table, const SlotBits& bits) {
     if ((table.state(i) & LB_STATE_OPEN) == 0) return true;
   }
   return false;
+}
+
+bool is_steady(const TableObject& table) {
+  return table.head().open_slots == 0 && table.head().exception_slots == 0;
 }
 
 /// When the next of its open slots has to close.
@@ -135,23 +158,9 @@ TableKeeper::Use TableKeeper::use_of(const Service& service) {
   return use;
 }
 
-/// The indices that most services with these members have; null: there is no such service.
-const TableKeeper::Members* TableKeeper::like(const std::vector<Member>& members) const {
-  const Kept* most = nullptr;
-  for (const auto& [address, record] : records_) {
-    const Kept* kept = record.kept ? &*record.kept : nullptr;
-    if (kept == nullptr || kept->members.size() != members.size() ||
-        (most != nullptr && most->table.use_count() >= kept->table.use_count())) {
-      continue;
-    }
-    if (std::ranges::equal(kept->members | std::views::keys, members)) most = kept;
-  }
-  return most != nullptr ? &most->members : nullptr;
-}
-
 /// Who stays keeps its index. An index that becomes free now is not given anew now: slots may still
 /// name its last owner.
-TableKeeper::Members TableKeeper::members_of(const Need& need, const Kept* before) const {
+TableKeeper::Members TableKeeper::members_of(const Need& need, const Kept* before) {
   std::vector<bool> taken;
   if (before != nullptr) {
     taken.resize(one_past(before->members));
@@ -169,10 +178,6 @@ TableKeeper::Members TableKeeper::members_of(const Need& need, const Kept* befor
   };
   for (const RealServer& rs : need.real_servers) add({rs.address, false});
   if (need.sorry != nullptr) add({need.sorry->address, true});
-  if (before == nullptr) {
-    std::ranges::sort(fresh);
-    if (const Members* known = like(fresh)) return *known;
-  }
   std::size_t index = 0;
   for (const Member& member : fresh) {
     while (index < taken.size() && taken[index]) ++index;
@@ -225,15 +230,14 @@ TableKeeper::Owners TableKeeper::owners_of(const Need& need, const Members& memb
 }
 
 /// True when the table of before is the next one, too.
-bool TableKeeper::is_same(const Need& need, const Record& record, const Kept& next,
-                          const Entries& entries) const {
+bool TableKeeper::is_same(const Need& need, const Record& record, const Kept& next) const {
   const TableObject* table = record.table();
   if (table == nullptr || record.doubtful || record.stay) return false;
   const Kept& kept = *record.kept;
   const bool due = kept.deadline_s && *kept.deadline_s <= now_s_;
   return !due && kept.use == next.use && kept.owners == next.owners &&
          kept.hash_key == next.hash_key && table->head().window_s == need.window_s &&
-         same_entries(*table, entries);
+         same_entries(*table, entries_of(need, next.members));
 }
 
 /// The owner of each slot.
@@ -304,7 +308,17 @@ void TableKeeper::begin(std::uint32_t now_s) {
   }
 }
 
-/// All that a table follows from. (Its owners are those of the members that take new flows.)
+/// What a table says, but for its slots. (Their owners are those of the members that take new
+/// flows.)
+std::string TableKeeper::content_of(const Need& need, const Kept& next, const Entries& entries) {
+  std::string content;
+  content += bytes_of(next.owners.slots);
+  content += bytes_of(need.window_s);
+  for (const lb_rs_entry& entry : entries.first) content += bytes_of(entry);
+  for (const lb_rs_name& name : entries.second) content += bytes_of(name);
+  return content;
+}
+
 TableRecipe TableKeeper::recipe_of(const Need& need, const Record& record, const Kept& next,
                                    const Entries& entries) {
   TableRecipe recipe;
@@ -320,36 +334,62 @@ TableRecipe TableKeeper::recipe_of(const Need& need, const Record& record, const
   }
   recipe.steps += static_cast<char>(next.use.remembers);
   recipe.steps += static_cast<char>(next.use.hash);
-  recipe.content += bytes_of(next.owners.slots);
-  recipe.content += bytes_of(need.window_s);
-  for (const lb_rs_entry& entry : entries.first) recipe.content += bytes_of(entry);
-  for (const lb_rs_name& name : entries.second) recipe.content += bytes_of(name);
+  recipe.content = content_of(need, next, entries);
   return recipe;
 }
 
-/// The table that comes next: one that another service has already, or a new one.
-Status TableKeeper::make_table(const Need& need, const Record& record, Kept& next,
-                               const Entries& entries) {
+/// The members stand in their order from here on. Where each went, by its index before.
+std::vector<std::uint16_t> TableKeeper::put_in_order(const Need& need, Kept& next) {
+  std::vector<std::uint16_t> moved(one_past(next.members), LB_SLOT_NOBODY);
+  std::uint16_t end = 0;
+  for (auto& [member, index] : next.members) {
+    moved[index] = end;
+    index = end++;
+  }
+  next.ids = ids_of(need, next.members);
+  next.owners = owners_of(need, next.members, next.owners.slots);
+  return moved;
+}
+
+/// The table that comes next: one that another service has already, or a new one. The members of a
+/// steady table stand in order, so that it does not matter how a service has come there.
+Status TableKeeper::make_table(const Need& need, const Record& record, Kept& next) {
+  Entries entries = entries_of(need, next.members);
   TableRecipe recipe = recipe_of(need, record, next, entries);
   next.table = shared_.find(recipe);
-  if (!next.table) {
-    auto plan = plan_of(need, record, next, entries);
-    if (!plan) return fail_in(need.service.address.to_string(), std::move(plan).error());
-    const bool steady = plan->open_slots() == 0 && plan->exception_slots() == 0;
-    if (steady) next.table = shared_.find_steady(recipe);
-    if (!next.table) {
-      const auto members = static_cast<std::uint32_t>(entries.first.size());
-      LB_TRY_ASSIGN(const std::shared_ptr<TableObject> table, memory_.make(plan->slots(), members));
-      plan->write(*table);
-      table->head().members = members;
-      std::ranges::copy(entries.first, table->members().begin());
-      std::ranges::copy(entries.second, table->names().begin());
-      next.table = table;
-    }
-    shared_.add(std::move(recipe), next.table, steady);
+  if (next.table) {
+    if (is_steady(*next.table)) put_in_order(need, next);
+    next.deadline_s = next_deadline_of(*next.table);
+    return {};
   }
-  next.deadline_s = next_deadline_of(*next.table);
+  auto plan = plan_of(need, record, next, entries);
+  if (!plan) return fail_in(need.service.address.to_string(), std::move(plan).error());
+  next.deadline_s = plan->next_deadline_s();
+  if (plan->open_slots() == 0 && plan->exception_slots() == 0) {
+    plan->renumber(put_in_order(need, next));
+    entries = entries_of(need, next.members);
+    const std::string content = content_of(need, next, entries);
+    next.table = shared_.find_steady(content);
+    if (!next.table) {
+      LB_TRY_ASSIGN(next.table, written(*plan, entries));
+    }
+    shared_.add_steady(content, next.table);
+  } else {
+    LB_TRY_ASSIGN(next.table, written(*plan, entries));
+  }
+  shared_.add(std::move(recipe), next.table);
   return {};
+}
+
+Result<std::shared_ptr<const TableObject>> TableKeeper::written(const SlotPlan& plan,
+                                                                const Entries& entries) {
+  const auto members = static_cast<std::uint32_t>(entries.first.size());
+  LB_TRY_ASSIGN(const std::shared_ptr<TableObject> table, memory_.make(plan.slots(), members));
+  plan.write(*table);
+  table->head().members = members;
+  std::ranges::copy(entries.first, table->members().begin());
+  std::ranges::copy(entries.second, table->names().begin());
+  return table;
 }
 
 Status TableKeeper::give_table(const Need& need) {
@@ -380,16 +420,16 @@ Status TableKeeper::give_table(const Need& need) {
   }
   next.ids = ids_of(need, next.members);
   next.owners = owners_of(need, next.members, slots_of(need, end, record.table()));
-  service.members = next.ids;
-  const Entries entries = entries_of(need, next.members);
-  if (is_same(need, record, next, entries)) {
+  if (is_same(need, record, next)) {
     record.kept->started = next.started;
-    record.kept->ids = std::move(next.ids);
+    record.kept->ids = next.ids;
     service.table = record.kept->table;
+    service.members = std::move(next.ids);
     return {};
   }
-  LB_TRY(make_table(need, record, next, entries));
+  LB_TRY(make_table(need, record, next));
   service.table = next.table;
+  service.members = next.ids;
   record.pending = std::move(next);
   return {};
 }

@@ -144,23 +144,25 @@ class TableKeeper {
   using Entries = std::pair<std::vector<lb_rs_entry>, std::vector<lb_rs_name>>;
 
   [[nodiscard]] static Use use_of(const Service& service);
-  [[nodiscard]] Members members_of(const Need& need, const Kept* before) const;
-  [[nodiscard]] const Members* like(const std::vector<Member>& members) const;
+  [[nodiscard]] static Members members_of(const Need& need, const Kept* before);
   [[nodiscard]] static std::vector<RsId> ids_of(const Need& need, const Members& members);
   [[nodiscard]] static Entries entries_of(const Need& need, const Members& members);
   [[nodiscard]] static bool same_entries(const TableObject& table, const Entries& entries);
   [[nodiscard]] static Owners owners_of(const Need& need, const Members& members,
                                         std::uint32_t slots);
-  [[nodiscard]] bool is_same(const Need& need, const Record& record, const Kept& next,
-                             const Entries& entries) const;
+  [[nodiscard]] bool is_same(const Need& need, const Record& record, const Kept& next) const;
   [[nodiscard]] Result<std::vector<std::uint16_t>> slots_by_owner(const Record& record,
                                                                   const Owners& owners);
   [[nodiscard]] static TableRecipe recipe_of(const Need& need, const Record& record,
                                              const Kept& next, const Entries& entries);
   [[nodiscard]] Result<SlotPlan> plan_of(const Need& need, const Record& record, const Kept& next,
                                          const Entries& entries);
-  [[nodiscard]] Status make_table(const Need& need, const Record& record, Kept& next,
-                                  const Entries& entries);
+  [[nodiscard]] static std::string content_of(const Need& need, const Kept& next,
+                                              const Entries& entries);
+  static std::vector<std::uint16_t> put_in_order(const Need& need, Kept& next);
+  [[nodiscard]] Status make_table(const Need& need, const Record& record, Kept& next);
+  [[nodiscard]] Result<std::shared_ptr<const TableObject>> written(const SlotPlan& plan,
+                                                                   const Entries& entries);
 
   TableMemory& memory_;
   lb_hash_key secret_;

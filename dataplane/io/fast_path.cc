@@ -111,14 +111,13 @@ void FastPath::list_maps() {
   add(beats_, mapped_array("beats", sizeof(lb_beat), LB_QUEUES_MAX));
   add(service_counts_, mapped_array("service_counts", sizeof(lb_service_count), cpus_ * services));
   add(rs_counts_, mapped_array("rs_counts", sizeof(lb_rs_count), cpus_ * sizes_.rs_max));
-  // Values of a memory-mapped array lie 8 bytes apart at least.
-  add(rs_members_, mapped_array("rs_members", sizeof(std::uint32_t), sizes_.rs_max));
+  add(rs_members_, mapped_array("rs_members", sizeof(lb_rs_member), sizes_.rs_max));
   add(flows4_, mapped_array("flows4", sizeof(lb_flow_bucket4), sizes_.queues * sizes_.buckets4));
   add(flows6_, mapped_array("flows6", sizeof(lb_flow_bucket6), sizes_.queues * sizes_.buckets6));
   add(index_, objects("vip_index", 1));
   shared_.back().inner = index_spec();
   for (std::uint32_t c = 0; c < LB_TABLE_CLASSES; ++c) {
-    add(tables_[c], objects(kTableMaps[c], services));
+    add(tables_[c], objects(kTableMaps[c], 2 * services));
     shared_.back().inner = table_spec(c);
   }
 }
@@ -168,8 +167,15 @@ Status FastPath::install(const ServiceTable& table) {
   name_members(table);
   LB_TRY(acl_.put(table));
   std::vector<std::uint32_t> refs;
-  LB_TRY(install_tables(table, refs));
-  LB_TRY(install_index(table, refs));
+  Changes changes;
+  Status installed = install_tables(table, refs, changes);
+  if (installed) installed = install_index(table, refs);
+  if (!installed) {
+    refuse(std::move(changes));
+    return installed;
+  }
+  accept(std::move(changes));
+  settle_members(table.services());
   found_.clear();
   return {};
 }
@@ -180,16 +186,31 @@ void FastPath::forget_others(const ServiceTable& table) {
   forget_tables(table);
 }
 
-/// Where a member stands in the table of its service is told before a table names it there; who
-/// reads it compares ids. What it forwards from then on counts for its service.
+void FastPath::set_member(RsId id, std::uint32_t lb_rs_member::* which, std::uint32_t index) {
+  if (id == RsId::None || slot_of(id) >= sizes_.rs_max) return;
+  __atomic_store_n(&(rs_members_.values<lb_rs_member>()[slot_of(id)].*which), index,
+                   __ATOMIC_RELEASE);
+}
+
+/// The tables of these services are the ones in force.
+void FastPath::settle_members(std::span<const Service> services) {
+  for (const Service& service : services) {
+    for (std::uint32_t i = 0; i < service.members.size(); ++i) {
+      set_member(service.members[i], &lb_rs_member::now, i);
+      set_member(service.members[i], &lb_rs_member::next, i);
+    }
+  }
+}
+
+/// Where a member stands in the table of its service is told before a table names it there. What it
+/// forwards from then on counts for its service.
 void FastPath::name_members(const ServiceTable& table) {
   bool taken = false;
   for (const Service& service : table.services()) {
     for (std::uint32_t i = 0; i < service.members.size(); ++i) {
       const std::uint32_t slot = slot_of(service.members[i]);
       if (service.members[i] == RsId::None || slot >= sizes_.rs_max) continue;
-      auto* word = reinterpret_cast<std::uint32_t*>(rs_members_.memory().data() + 8 * slot);
-      __atomic_store_n(word, i, __ATOMIC_RELEASE);
+      set_member(service.members[i], &lb_rs_member::next, i);
       if (sums_.belongs(slot, slot_of(service.id))) continue;
       if (!std::exchange(taken, true)) take_sums();
       sums_.assign(slot, slot_of(service.id));
@@ -197,23 +218,13 @@ void FastPath::name_members(const ServiceTable& table) {
   }
 }
 
-Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint32_t>& refs) {
+Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint32_t>& refs,
+                                Changes& changes) {
   struct Batch {
     std::vector<__u32> keys;
     std::vector<int> fds;
   };
   std::array<Batch, LB_TABLE_CLASSES> batches;
-  std::vector<std::pair<std::uint32_t, Installed>> done;
-  // Some of them may be in force: the next install writes all of these again.
-  auto refuse = [&](Error error) -> Status {
-    std::vector<std::shared_ptr<const TableObject>> refused;
-    for (auto& [slot, one] : done) {
-      refused.push_back(std::move(one.table));
-      replaced_.push_back(std::exchange(installed_[slot].table, nullptr));
-    }
-    unpin_unused(std::move(refused));
-    return std::unexpected(std::move(error));
-  };
   std::set<const TableObject*> pinned;
   for (const Installed& one : installed_) pinned.insert(one.table.get());
   for (const Service& service : table.services()) {
@@ -223,15 +234,23 @@ Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint
       refs.push_back(LB_TABLE_NONE);
       continue;
     }
-    refs.push_back(kernel->table_class() << 24 | slot);
-    if (installed_[slot].table == service.table) continue;
-    batches[kernel->table_class()].keys.push_back(slot);
+    const Installed& before = installed_[slot];
+    if (before.table == service.table) {
+      refs.push_back(before.ref);
+      if (before.members != service.members) {
+        changes.emplace_back(slot, Installed{before.table, before.ref, service.members});
+      }
+      continue;
+    }
+    std::uint32_t key = before.ref != LB_TABLE_NONE ? before.ref & LB_TABLE_KEY_MASK : 2 * slot;
+    if (before.members != service.members) key ^= 1U;
+    refs.push_back(kernel->table_class() << 24 | key);
+    batches[kernel->table_class()].keys.push_back(key);
     batches[kernel->table_class()].fds.push_back(kernel->map().fd());
-    done.emplace_back(slot, Installed{service.table, refs.back()});
+    changes.emplace_back(slot, Installed{service.table, refs.back(), service.members});
     if (!pins_ || !pinned.insert(kernel).second) continue;
     // Before it is named: what is named and not kept would be lost with this process.
-    Status kept = pins_.pin(object_pin(kernel->map().id()), kernel->map().fd());
-    if (!kept) return refuse(std::move(kept).error());
+    LB_TRY(pins_.pin(object_pin(kernel->map().id()), kernel->map().fd()));
   }
   for (std::uint32_t c = 0; c < LB_TABLE_CLASSES; ++c) {
     auto count = static_cast<__u32>(batches[c].keys.size());
@@ -239,17 +258,37 @@ Status FastPath::install_tables(const ServiceTable& table, std::vector<std::uint
     LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = BPF_ANY);
     if (bpf_map_update_batch(tables_[c].fd(), batches[c].keys.data(), batches[c].fds.data(), &count,
                              &options) != 0) {
-      return refuse(fail_errno(errno, fmt::format("{}: install tables", kTableMaps[c])).error());
+      return fail_errno(errno, fmt::format("{}: install tables", kTableMaps[c]));
     }
   }
-  for (auto& [slot, now] : done) {
+  return {};
+}
+
+void FastPath::accept(Changes changes) {
+  for (auto& [slot, now] : changes) {
     Installed& before = installed_[slot];
     const bool moved = before.ref != now.ref && before.ref != LB_TABLE_NONE;
     if (moved) stale_.push_back(before.ref);
-    if (before.table) replaced_.push_back(std::move(before.table));
+    if (before.table && before.table != now.table) replaced_.push_back(std::move(before.table));
     before = std::move(now);
   }
-  return {};
+}
+
+/// What was written under another key is named by no index. Of the rest some may be in force all
+/// the same: the next install writes all of these again.
+void FastPath::refuse(Changes changes) {
+  std::vector<std::shared_ptr<const TableObject>> refused;
+  for (auto& [slot, one] : changes) {
+    Installed& before = installed_[slot];
+    if (one.ref != before.ref) {
+      stale_.push_back(one.ref);
+      refused.push_back(std::move(one.table));
+    } else if (one.table != before.table) {
+      replaced_.push_back(std::move(one.table));
+      replaced_.push_back(std::exchange(before.table, nullptr));
+    }
+  }
+  unpin_unused(std::move(refused));
 }
 
 Status FastPath::install_index(const ServiceTable& table, std::span<const std::uint32_t> refs) {
@@ -297,6 +336,7 @@ void FastPath::forget_tables(const ServiceTable& table) {
   }
   for (std::uint32_t ref : std::exchange(stale_, {})) {
     const __u32 key = ref & LB_TABLE_KEY_MASK;
+    if (installed_[key / 2].ref == ref) continue;  // named again meanwhile
     std::ignore = bpf_map_delete_elem(tables_[ref >> 24].fd(), &key);
   }
   unpin_unused(std::exchange(replaced_, {}));

@@ -11,6 +11,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bpf/lb_abi.h"
@@ -108,6 +109,7 @@ class FastPath final : public TableMemory {
   struct Installed {
     std::shared_ptr<const TableObject> table;
     std::uint32_t ref = LB_TABLE_NONE;
+    std::vector<RsId> members;
   };
   /// One of the maps that all ports share; its name is the program's and, with a prefix, the pin's.
   struct Shared {
@@ -132,11 +134,17 @@ class FastPath final : public TableMemory {
   void settle_pins();
   void unpin_unused(std::vector<std::shared_ptr<const TableObject>> tables) const;
   void name_members(const ServiceTable& table);
+  void settle_members(std::span<const Service> services);
+  void set_member(RsId id, std::uint32_t lb_rs_member::* which, std::uint32_t index);
   template <class T>
   [[nodiscard]] std::uint64_t sum_of(const BpfMap& map, std::uint32_t slots, std::uint32_t slot,
                                      __u64 T::* member) const;
   void take_sums();
-  [[nodiscard]] Status install_tables(const ServiceTable& table, std::vector<std::uint32_t>& refs);
+  using Changes = std::vector<std::pair<std::uint32_t, Installed>>;  ///< by service slot
+  [[nodiscard]] Status install_tables(const ServiceTable& table, std::vector<std::uint32_t>& refs,
+                                      Changes& changes);
+  void accept(Changes changes);
+  void refuse(Changes changes);
   [[nodiscard]] Status install_index(const ServiceTable& table,
                                      std::span<const std::uint32_t> refs);
 

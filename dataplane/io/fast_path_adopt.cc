@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // FastPath: taking over what an lbd before has left in its pins. XDP programs go on by it
-// meanwhile; nothing that they read is changed here.
+// meanwhile; nothing that they go by is changed here.
 #include <bpf/bpf.h>
 #include <fmt/format.h>
 
@@ -87,12 +87,14 @@ Status FastPath::find_services(std::set<std::uint32_t>& kept) {
     }
     if (indexed.table_ref != LB_TABLE_NONE) {
       LB_TRY(find_table(indexed, tables));
-      installed_[slot_of(indexed.service.id)] = {indexed.service.table, indexed.table_ref};
+      installed_[slot_of(indexed.service.id)] = {indexed.service.table, indexed.table_ref,
+                                                 indexed.service.members};
     }
     found_.push_back(std::move(indexed.service));
   }
   auto* head = reinterpret_cast<lb_index_head*>(index_bytes_.data());
   generation_ = std::exchange(head->generation, 0);
+  settle_members(found_);
   for (const auto& [id, table] : tables) kept.insert(id);
   index_id_ = index->id();
   kept.insert(index_id_);
@@ -104,25 +106,27 @@ Status FastPath::find_table(IndexedService& indexed, Tables& found) {
   const std::uint32_t table_class = indexed.table_ref >> 24;
   const std::uint32_t key = indexed.table_ref & LB_TABLE_KEY_MASK;
   const std::string name = indexed.service.address.to_string();
-  if (table_class >= LB_TABLE_CLASSES || key != slot_of(indexed.service.id)) {
+  if (table_class >= LB_TABLE_CLASSES || key / 2 != slot_of(indexed.service.id)) {
     return fail(EINVAL, fmt::format("{}: an index with a table that cannot be", name));
   }
+  auto damaged = [&]() -> Status {
+    return fail(EINVAL, fmt::format("{}: its table is damaged", name));
+  };
   Service& service = indexed.service;
   __u32 id = 0;
   if (bpf_map_lookup_elem(tables_[table_class].fd(), &key, &id) == 0 && found.contains(id)) {
     service.table = found.at(id);
-    service.members.resize(service.table->head().members);
-    return {};
+    return service.members.size() == service.table->head().members ? Status{} : damaged();
   }
   auto map = object_in(tables_[table_class], key, table_spec(table_class));
   if (!map) return fail(EINVAL, fmt::format("{}: {}", name, map.error().message));
   const TableRoom& room = kTableRooms[table_class];
   const lb_table_head head = *map->values<lb_table_head>();  // others might write to it
   if (head.magic != LB_TABLE_MAGIC || head.version != LB_ABI_VERSION || head.slots == 0 ||
-      head.slots > room.slots || head.members > room.members) {
-    return fail(EINVAL, fmt::format("{}: its table is damaged", name));
+      head.slots > room.slots || head.members > room.members ||
+      head.members != service.members.size()) {
+    return damaged();
   }
-  service.members.resize(head.members);  // it may be newer than the index
   id = map->id();
   service.table = std::make_shared<KernelTable>(std::move(*map), room, table_class);
   found.emplace(id, service.table);
@@ -133,12 +137,15 @@ Status FastPath::find_table(IndexedService& indexed, Tables& found) {
 /// change.
 void FastPath::forget_the_rest(const std::set<std::uint32_t>& kept) const {
   for (std::uint32_t c = 0; c < LB_TABLE_CLASSES; ++c) {
-    for (std::uint32_t slot = 0; slot < sizes_.services_max; ++slot) {
-      const bool named = installed_[slot].table && installed_[slot].ref >> 24 == c;
+    for (std::uint32_t key = 0; key < 2 * sizes_.services_max; ++key) {
+      const Installed& one = installed_[key / 2];
       // Looked up first: older kernels wait for a grace period even when there is nothing.
       __u32 id = 0;
-      if (named || bpf_map_lookup_elem(tables_[c].fd(), &slot, &id) != 0) continue;
-      std::ignore = bpf_map_delete_elem(tables_[c].fd(), &slot);
+      if ((one.table && one.ref == (c << 24 | key)) ||
+          bpf_map_lookup_elem(tables_[c].fd(), &key, &id) != 0) {
+        continue;
+      }
+      std::ignore = bpf_map_delete_elem(tables_[c].fd(), &key);
     }
   }
   std::set<std::string> names;

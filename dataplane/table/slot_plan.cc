@@ -124,6 +124,16 @@ void SlotPlan::except(const SlotBits& which) {
   }
 }
 
+void SlotPlan::renumber(const std::vector<std::uint16_t>& to) {
+  auto moved = [&](std::uint32_t member) -> std::uint32_t {
+    return member == LB_SLOT_NOBODY ? member : to[member];
+  };
+  for (std::size_t i = 0; i < hot_.size(); ++i) {
+    hot_[i] = static_cast<std::uint16_t>((hot_[i] & LB_SLOT_ASK) | moved(hot_[i] & LB_SLOT_OWNER));
+    if (is_open(i)) states_[i] = (states_[i] & ~LB_STATE_OLD) | moved(states_[i] & LB_STATE_OLD);
+  }
+}
+
 SlotBits SlotPlan::differs_from(const SlotPlan& other) const {
   SlotBits bits(hot_.size(), true);
   if (other.hot_.size() != hot_.size()) return bits;

@@ -66,6 +66,8 @@ class SlotPlan {
   /// first.
   void except(const SlotBits& which);
   void except_all();
+  /// Gives the members other indices: `to`, by the index before.
+  void renumber(const std::vector<std::uint16_t>& to);
   /// Where the packet path decides otherwise by `other`; everywhere when it has another number of
   /// slots.
   [[nodiscard]] SlotBits differs_from(const SlotPlan& other) const;

@@ -158,6 +158,21 @@ TEST_F(FastPathRun, ServicesThatShareATableCountAndRememberTheirOwn) {
   EXPECT_EQ(to(tcp(2000, 83, kAck)), "af_xdp unknown");
 }
 
+TEST_F(FastPathRun, MembersMayStandInAnotherOrder) {
+  set_slots(0, 1, 0);
+  remember(0, 0, 1000, FlowState::Established, tick_ms_now());
+  EXPECT_EQ(to(tcp(1000, 80, kAck)), "rs 0");
+  for (int round = 0; round < 3; ++round) {
+    std::swap(rs(0, 0), rs(0, 1));
+    set_slots(0, static_cast<std::uint16_t>(round % 2), 1 - round % 2);
+    EXPECT_EQ(to(tcp(1000, 80, kAck)), "rs 0");
+  }
+  Counters counters(kSizes.services_max, kSizes.rs_max);
+  shared_->read_counters(counters);
+  EXPECT_EQ(counters.rs[0].packets.get(), 4U);
+  EXPECT_EQ(counters.rs[1].packets.get(), 0U);
+}
+
 TEST_F(FastPathRun, RememberedFlowsStayInTheKernel) {
   set_slots(0, 1, 0);
   const TickMs now = tick_ms_now();
