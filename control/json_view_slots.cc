@@ -42,7 +42,6 @@ json::value seconds_json(const std::optional<std::uint32_t>& seconds) {
 std::string slots_json(const ServiceAddr& service, const ServiceSettings& settings,
                        const TableObject* table, std::uint32_t boot_s) {
   SlotShares shares;
-  shares.window_s = (transition_window_ms(service, settings) + 999) / 1000;
   if (table != nullptr) shares = slot_shares(*table, boot_s);
   json::array members;
   for (const SlotShare& share : shares.members) members.push_back(member_object(share));
@@ -55,7 +54,7 @@ std::string slots_json(const ServiceAddr& service, const ServiceSettings& settin
   out["open_slots"] = shares.open;
   out["exception_slots"] = shares.exceptions;
   out["unowned_slots"] = shares.unowned;
-  out["window_s"] = shares.window_s;
+  out["window_s"] = (transition_window_ms(service, settings) + 999) / 1000;
   out["next_deadline_s"] = seconds_json(shares.first_s);
   out["last_deadline_s"] = seconds_json(shares.last_s);
   out["real_servers"] = std::move(members);

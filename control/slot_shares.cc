@@ -81,7 +81,6 @@ SlotShares slot_shares(const TableObject& table, std::uint32_t boot_s) {
   SlotShares sums;
   sums.generation = head.generation;
   sums.slots = std::min(head.slots, table.room().slots);
-  sums.window_s = head.window_s;
   const std::uint32_t count = std::min(head.members, table.room().members);
   std::vector<SlotShare> by_index;
   by_index.reserve(count);

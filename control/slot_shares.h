@@ -35,7 +35,6 @@ struct SlotShares {
   std::uint32_t slots = 0;
   std::uint32_t open = 0, exceptions = 0;
   std::uint32_t unowned = 0;  ///< nobody takes their new flows
-  std::uint32_t window_s = 0;
   /// Until the first and the last of the open slots closes; nullopt: none is open. A deadline that
   /// has passed is 0: control closes the slot with its next look.
   std::optional<std::uint32_t> first_s, last_s;

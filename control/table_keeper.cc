@@ -88,7 +88,8 @@ std::vector<std::uint16_t> indices_in(const TableObject& table, const TableObjec
   std::vector<std::uint16_t> to;
   for (std::uint32_t i = 0; i < members_in(other); ++i) {
     const auto at = known.find({address_of(other.name(i)), other.name(i).sorry != 0});
-    to.push_back(at != known.end() ? at->second : static_cast<std::uint16_t>(members + i));
+    to.push_back(at != known.end() ? at->second
+                                   : std::min<std::uint16_t>(members + i, LB_SLOT_NOBODY - 1));
   }
   return to;
 }

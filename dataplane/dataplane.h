@@ -149,7 +149,7 @@ struct BpfObjectInfo {
   std::uint64_t entries_max = 0;  ///< maps
   std::uint64_t memory_bytes = 0;
   std::string attached_to;
-  bool pinned = false;  ///< links: outlives lbd
+  bool pinned = false;  ///< maps and links: outlives lbd
 };
 
 struct FlowInfo {

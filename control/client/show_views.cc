@@ -350,9 +350,9 @@ std::string bpf_view(JsonView answer, const Style& style) {
          count(object, "entries_max", style),
          object.has("memory_bytes") ? format_bytes(object.number("memory_bytes"), style.human) : "",
          object.text("attached_to"),
-         object.text("kind") != "link" ? ""
-         : object.flag("pinned")       ? "yes"
-                                       : "no"});
+         object.text("kind") == "program" ? ""
+         : object.flag("pinned")          ? "yes"
+                                          : "no"});
   }
   if (table.empty()) return "no BPF objects\n";
   return table.render(style.colour) + fmt::format("memory in all: {}\n", format_bytes(total, true));

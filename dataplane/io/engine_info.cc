@@ -54,8 +54,9 @@ std::vector<WorkerInfo> Engine::workers() const {
 
 std::vector<BpfObjectInfo> Engine::bpf() const {
   std::vector<BpfObjectInfo> all;
-  auto add = [&all](const BpfObject& object, const std::string& attached_to) {
+  auto add = [&all, this](const BpfObject& object, const std::string& attached_to) {
     for (auto& held : object.held()) {
+      const bool pinned = held.is_map && fast_path_->keeps(held.name);
       bool shared = std::ranges::any_of(all, [&](const auto& other) {
         return other.kind == "map" && held.is_map && other.id == held.id;
       });
@@ -66,7 +67,8 @@ std::vector<BpfObjectInfo> Engine::bpf() const {
                      .type = std::move(held.type),
                      .entries_max = held.entries_max,
                      .memory_bytes = held.memory_bytes,
-                     .attached_to = held.is_map ? "" : attached_to});
+                     .attached_to = held.is_map ? "" : attached_to,
+                     .pinned = pinned});
     }
   };
   for (std::size_t i = 0; i < ports_.size(); ++i) {
@@ -81,6 +83,16 @@ std::vector<BpfObjectInfo> Engine::bpf() const {
                    .type = port->native() ? "xdp native" : "xdp generic",
                    .attached_to = port->interface(),
                    .pinned = link.pinned()});
+  }
+  for (const FastPath::Object& object : fast_path_->objects()) {
+    all.push_back({.kind = "map",
+                   .name = object.name,
+                   .id = object.id,
+                   .type = "array",
+                   .entries_max = 1,
+                   .memory_bytes = object.bytes,
+                   .attached_to = "",
+                   .pinned = static_cast<bool>(*pins_)});
   }
   return all;
 }

@@ -342,6 +342,23 @@ void FastPath::forget_tables(const ServiceTable& table) {
   unpin_unused(std::exchange(replaced_, {}));
 }
 
+std::vector<FastPath::Object> FastPath::objects() const {
+  std::vector<Object> all;
+  if (index_id_ != 0) all.push_back({"lb_index", index_id_, index_room_.bytes()});
+  std::set<const TableObject*> seen{nullptr};
+  for (const Installed& one : installed_) {
+    if (!seen.insert(one.table.get()).second) continue;
+    all.push_back({"lb_table", static_cast<const KernelTable&>(*one.table).map().id(),
+                   one.table->room().bytes()});
+  }
+  return all;
+}
+
+bool FastPath::keeps(std::string_view map) const {
+  return pins_ && std::ranges::any_of(
+                      shared_, [&](const Shared& shared) { return shared.spec.name == map; });
+}
+
 std::span<std::byte> FastPath::flows4(std::uint32_t queue) const noexcept {
   const std::size_t bytes = std::size_t{sizes_.buckets4} * sizeof(lb_flow_bucket4);
   return flows4_.memory().subspan(queue * bytes, bytes);

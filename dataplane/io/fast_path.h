@@ -11,6 +11,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -103,6 +104,17 @@ class FastPath final : public TableMemory {
   /// The access lists as they are in force.
   [[nodiscard]] const AclTries& acl() const noexcept { return acl_; }
   [[nodiscard]] const FastPathSizes& sizes() const noexcept { return sizes_; }
+
+  /// An inner map that is in force.
+  struct Object {
+    const char* name;
+    std::uint32_t id;
+    std::size_t bytes;
+  };
+  /// The index and the tables, each once.
+  [[nodiscard]] std::vector<Object> objects() const;
+  /// Whether the map of this name outlives lbd.
+  [[nodiscard]] bool keeps(std::string_view map) const;
 
  private:
   static constexpr std::size_t kAclTidyAtOnce = 20'000;

@@ -26,8 +26,7 @@ struct Arguments {
   std::string in, service, mac;
 };
 
-Result<std::shared_ptr<TableObject>> make_table(FastPath& shared, const Service& service,
-                                                const MacAddr& mac) {
+Result<std::shared_ptr<TableObject>> make_table(FastPath& shared, const MacAddr& mac) {
   LB_TRY_ASSIGN(auto table, shared.make(kSlots, kServers));
   std::vector<std::uint16_t> owners(kSlots);
   for (std::uint32_t i = 0; i < kSlots; ++i) owners[i] = static_cast<std::uint16_t>(i % kServers);
@@ -35,7 +34,7 @@ Result<std::shared_ptr<TableObject>> make_table(FastPath& shared, const Service&
   table->head().members = kServers;
   for (std::uint32_t i = 0; i < kServers; ++i) {
     lb_rs_entry& entry = table->members()[i];
-    entry.id = raw(make_rs_id(service.rs_first + i, 1));
+    entry.place = i + 1;
     std::ranges::copy(mac.bytes, entry.macs);
     std::ranges::copy(mac.bytes, entry.macs + 6);
     entry.mtu = 1500;
@@ -64,8 +63,9 @@ Result<std::unique_ptr<ServiceTable>> one_service(FastPath& shared, const Servic
     rs.weight = 1;
     LB_TRY_ASSIGN(rs.address, IpAddr::parse("10.0.1." + std::to_string(i + 1)));
     spec.real_servers.push_back(rs);
+    service.members.push_back(rs.id);
   }
-  LB_TRY_ASSIGN(service.table, make_table(shared, service, mac));
+  LB_TRY_ASSIGN(service.table, make_table(shared, mac));
   spec.services = {service};
   return ServiceTable::build(std::move(spec));
 }

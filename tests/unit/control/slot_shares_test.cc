@@ -20,7 +20,6 @@ class TableMaker {
  public:
   explicit TableMaker(std::uint32_t slots) : table_(HeapTableMemory().make(slots, 8).value()) {
     table_->head().slots = slots;
-    table_->head().window_s = 900;
     table_->head().generation = 7;
     for (std::uint32_t i = 0; i < slots; ++i) table_->hot_slots()[i] = LB_SLOT_NOBODY;
   }
@@ -67,7 +66,6 @@ TEST(SlotShares, EachRealServersSlotsStandAgainstItsWeight) {
   EXPECT_DOUBLE_EQ(shares.members[1].percent_wanted, 25);
   EXPECT_EQ(shares.slots, 100U);
   EXPECT_EQ(shares.generation, 7U);
-  EXPECT_EQ(shares.window_s, 900U);
   EXPECT_EQ(shares.open + shares.exceptions + shares.unowned, 0U);
   EXPECT_FALSE(shares.first_s);
 }
