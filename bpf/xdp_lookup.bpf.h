@@ -20,15 +20,21 @@ static __always_inline const struct lb_index_range *index_range(const void *inde
 	       (at & range_mask) * sizeof(struct lb_index_range);
 }
 
-/* Who a member is for this service: the id of a real server; 0: nobody. */
-static __always_inline __u32 rs_id_of(const void *index, const struct lb_index_slot *service,
-				      const struct lb_rs_entry *rs)
+/* Who the member with this index is for the service: the id of a real server; 0: nobody. */
+static __always_inline __u32 rs_id_at(const void *index, const struct lb_index_slot *service,
+				      __u32 member)
 {
 	const __u32 *ids = index + INDEX_SLOTS_OFFSET +
 			   (index_mask + 1) * sizeof(struct lb_index_slot) +
 			   (range_mask + 1) * sizeof(struct lb_index_range);
 
-	return ids[(service->list_first + rs->place - 1) & ids_mask];
+	return ids[(service->list_first + member) & ids_mask];
+}
+
+static __always_inline __u32 rs_id_of(const void *index, const struct lb_index_slot *service,
+				      const struct lb_rs_entry *rs)
+{
+	return rs_id_at(index, service, rs->place - 1);
 }
 
 static __always_inline const struct lb_index_head *current_index(void)

@@ -80,7 +80,8 @@ static __always_inline bool may_be_vip(const struct lb_index_head *index, __u64 
  * member's index. */
 static __always_inline const struct lb_rs_entry *owner_in(const void *table, __u64 hash,
 							  __u64 slot_key, __u64 hot_offset,
-							  __u64 slots_max, __u64 members_max)
+							  __u64 slots_max, __u64 members_max,
+							  __u32 *member)
 {
 	const struct lb_table_head *head = table;
 	__u64 slot = lb_hash_slot(hash, slot_key, head->slots), word;
@@ -93,6 +94,7 @@ static __always_inline const struct lb_rs_entry *owner_in(const void *table, __u
 	if (word >= members_max)
 		return NULL;
 	barrier_var(word);
+	*member = word;
 	return table + sizeof(*head) + word * sizeof(struct lb_rs_entry);
 }
 
@@ -103,11 +105,11 @@ static __always_inline const struct lb_rs_entry *owner_in(const void *table, __u
 		asm volatile("# short " #n);                                                       \
 		return table ? owner_in(table, hash, service->slot_key,                            \
 					HOT_OFFSET(LB_TABLE_MEMBERS##n), LB_TABLE_SLOTS##n,        \
-					LB_TABLE_MEMBERS##n)                                       \
+					LB_TABLE_MEMBERS##n, member)                               \
 			     : NULL
 
 static __always_inline const struct lb_rs_entry *short_owner(const struct lb_index_slot *service,
-							     __u64 hash)
+							     __u64 hash, __u32 *member)
 {
 	__u32 key = service->table & LB_TABLE_KEY_MASK, zero = 0;
 	const void *table;
@@ -189,7 +191,7 @@ static __always_inline int short_ipv4(struct xdp_md *ctx, const struct lb_index_
 	const struct lb_index_slot *service;
 	const struct lb_rs_entry *rs;
 	struct short_packet p;
-	__u32 first = ip->saddr & 0xff;
+	__u32 member = 0, first = ip->saddr & 0xff;
 	int verdict;
 
 	p.l3_bytes = bpf_ntohs(ip->tot_len);
@@ -204,8 +206,10 @@ static __always_inline int short_ipv4(struct xdp_md *ctx, const struct lb_index_
 	if (!service || first == 0 || first == 127 || first >= 224 ||
 	    may_be_vip(index, ip->saddr, 0))
 		return GO_ON;
-	rs = short_owner(service, lb_hash_flow4(ip->saddr, ip->daddr, p.ports_raw, p.proto,
-						&index->flow_key));
+	rs = short_owner(
+		service,
+		lb_hash_flow4(ip->saddr, ip->daddr, p.ports_raw, p.proto, &index->flow_key),
+		&member);
 	verdict = short_way_out(rs, p.l3_bytes);
 	if (verdict == GO_ON)
 		return GO_ON;
@@ -213,7 +217,7 @@ static __always_inline int short_ipv4(struct xdp_md *ctx, const struct lb_index_
 	write_macs(data, rs);
 	if (index->flags & LB_INDEX_DECREMENT_TTL)
 		decrement_ttl(ip);
-	return short_sent(rs_id_of(index, service, rs), end - data, p.opens, verdict);
+	return short_sent(rs_id_at(index, service, member), end - data, p.opens, verdict);
 }
 
 static __noinline int short_ipv6(struct xdp_md *ctx, const struct lb_index_head *index, void *data,
@@ -224,6 +228,7 @@ static __noinline int short_ipv6(struct xdp_md *ctx, const struct lb_index_head 
 	const struct lb_index_slot *service;
 	const struct lb_rs_entry *rs;
 	struct short_packet p;
+	__u32 member = 0;
 	int verdict;
 
 	if ((void *)(ip + 1) + TCP_BYTES > end)
@@ -239,7 +244,8 @@ static __noinline int short_ipv6(struct xdp_md *ctx, const struct lb_index_head 
 	    may_be_vip(index, client[0], client[1]))
 		return GO_ON;
 	rs = short_owner(service,
-			 lb_hash_flow6(client, vip, p.ports_raw, p.proto, &index->flow_key));
+			 lb_hash_flow6(client, vip, p.ports_raw, p.proto, &index->flow_key),
+			 &member);
 	verdict = short_way_out(rs, p.l3_bytes);
 	if (verdict == GO_ON)
 		return GO_ON;
@@ -247,7 +253,7 @@ static __noinline int short_ipv6(struct xdp_md *ctx, const struct lb_index_head 
 	write_macs(data, rs);
 	if (index->flags & LB_INDEX_DECREMENT_TTL)
 		ip->hop_limit--;
-	return short_sent(rs_id_of(index, service, rs), end - data, p.opens, verdict);
+	return short_sent(rs_id_at(index, service, member), end - data, p.opens, verdict);
 }
 
 static __always_inline int short_way(struct xdp_md *ctx, const struct lb_index_head *index,

@@ -93,6 +93,9 @@ class Lab:
         for name, namespace in ((left, left_ns), (right, right_ns)):
             self.inside(namespace, "sysctl", "-qw", f"net.ipv6.conf.{name}.disable_ipv6=1")
             self.inside(namespace, "ethtool", "-K", name, "tx", "off", check=False)
+            # The far ends poll at all times, as a switch would, not only while something counts there.
+            if namespace == self.outer:
+                self.inside(namespace, "ethtool", "-K", name, "gro", "on")
             run("ip", "-n", namespace, "link", "set", name, "up")
 
     def address(self, namespace, name, address):

@@ -22,7 +22,9 @@ def rows(results):
 
 
 def flow_name(flows):
-    return f"{flows // 1024}k" if flows >= 1024 else str(flows)
+    if flows >= 1 << 20:
+        return f"{flows >> 20}M"
+    return f"{flows >> 10}k" if flows >= 1024 else str(flows)
 
 
 def table(found):

@@ -30,7 +30,7 @@ bool asks(bool slot_asks, Part part, Affinity affinity) {
   return affinity == Affinity::Always;
 }
 
-// Next state by the client's segment: facts.md section 4.
+// Next state by the client's segment: the table of IPVS (net/netfilter/ipvs/ip_vs_proto_tcp.c).
 RefState next(RefState state, unsigned proto, unsigned flags) {
   using enum RefState;
   static constexpr RefState kSynRow[] = {SR, ES, ES, SR, SR, SR, SR, SR, SR, SR, SR};

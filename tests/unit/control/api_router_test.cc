@@ -209,7 +209,7 @@ TEST_F(ApiRouterTest, AServiceThatRemembersEveryFlowHasAFewSlots) {
   auto slots = good("GET", std::string(kWeb) + "/slots");
   EXPECT_EQ(slots.at("service").as_string(), "192.168.1.222:80/tcp");
   EXPECT_EQ(slots.at("slots").to_number<int>(), 1021);
-  EXPECT_EQ(slots.at("window_s").to_number<int>(), 902) << "15 minutes, and what is cut off";
+  EXPECT_EQ(slots.at("window_s").to_number<int>(), 900);
   EXPECT_TRUE(slots.at("next_deadline_s").is_null());
   EXPECT_FALSE(slots.at("real_servers").as_array().empty());
   bad(404, "no_such_service", "GET", "/v1/services/192.168.1.222%3A81%2Ftcp/slots");

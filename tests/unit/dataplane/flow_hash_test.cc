@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <vector>
 
 #include "bpf/lb_abi.h"
@@ -84,14 +83,16 @@ TEST(FlowHash, SipHashOfAnIpv4FlowIsThatOfThirteenBytes) {
   EXPECT_EQ(flow_hash(key, kKey), kVectors13[13]);
 }
 
-TEST(FlowHash, SipHashOfAnIpv6FlowIsThatOfThirtySevenBytes) {
-  std::array<std::uint8_t, 32> addresses{};
-  for (std::size_t i = 0; i < addresses.size(); ++i) addresses[i] = static_cast<std::uint8_t>(i);
+TEST(FlowHash, SipHashOfAnIpv6FlowIsThatOfTwentyOneBytesUnderAKeyOfTheVip) {
   FlowKey6 key{
-      .client_port = Be16::from_host(0x2021), .vip_port = Be16::from_host(0x2223), .proto = 0x24};
-  std::memcpy(key.client, addresses.data(), 16);
-  std::memcpy(key.vip, addresses.data() + 16, 16);
-  EXPECT_EQ(flow_hash(key, kKey), kVectors13[37]);
+      .client_port = Be16::from_host(0x1011), .vip_port = Be16::from_host(0x1213), .proto = 0x14};
+  for (std::uint8_t i = 0; i < 16; ++i) reinterpret_cast<std::uint8_t*>(key.client)[i] = i;
+  key.vip[0] = 0x20010db800000000;
+  key.vip[1] = 0x1234;
+  const lb_hash_key secret{kKey.k0 ^ key.vip[0], kKey.k1 ^ key.vip[1], LB_HASH_SIPHASH};
+  EXPECT_EQ(flow_hash(key, secret), kVectors13[21]);
+  key.vip[1] ^= 1;
+  EXPECT_NE(flow_hash(key, secret), kVectors13[21]);
 }
 
 TEST(FlowHash, KindAndKeyDecide) {
