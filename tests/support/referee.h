@@ -22,7 +22,7 @@ struct Ending {
   Reasons reasons;  ///< each of them is a true reason for its drop
 };
 
-/// States of the table of IPVS (ip_vs_proto_tcp.c) by their places in it, then those of other protocols.
+/// States by their places in the table of IPVS (ip_vs_proto_tcp.c), then those of other protocols.
 enum class RefState : std::uint8_t { NO, ES, SS, SR, FW, TW, CL, CW, LA, LI, SA, Udp, Sctp };
 
 struct RefFlow {
