@@ -302,7 +302,7 @@ void TableKeeper::begin(std::uint32_t now_s) {
   for (auto& [address, record] : records_) {
     if (!record.pending) continue;
     const auto refused = std::exchange(record.pending, std::nullopt)->table;
-    if (record.table() == nullptr || !refused) continue;
+    if (record.table() == nullptr || !refused || refused == record.kept->table) continue;
     Bits& bits = known[{record.table(), refused.get(), record.doubtful}];
     if (!bits) bits = doubts(*record.table(), *refused, record.doubtful.get());
     record.doubtful = bits;
@@ -423,9 +423,11 @@ Status TableKeeper::give_table(const Need& need) {
   next.owners = owners_of(need, next.members, slots_of(need, end, record.table()));
   if (is_same(need, record, next)) {
     record.kept->started = next.started;
-    record.kept->ids = next.ids;
     service.table = record.kept->table;
-    service.members = std::move(next.ids);
+    service.members = next.ids;
+    if (record.kept->ids == next.ids) return {};
+    record.pending = record.kept;
+    record.pending->ids = std::move(next.ids);
     return {};
   }
   LB_TRY(make_table(need, record, next));
@@ -548,19 +550,27 @@ ExceptionScan TableKeeper::scan(const lb_hash_key& flow_key) const {
 }
 
 bool TableKeeper::take(const ExceptionScan& scan) {
-  std::map<std::shared_ptr<const TableObject>, SlotBits> now;
+  std::map<std::shared_ptr<const TableObject>, Walk> now;
+  std::set<std::shared_ptr<const TableObject>>
+      unseen;  // a service has it by now that was not asked
   for (const auto& [address, record] : records_) {
     if (record.table() == nullptr) continue;
     const auto at = scan.services().find(record.kept->id);
-    if (at == scan.services().end() || at->second.table != record.kept->table) continue;
-    add_bits(now[record.kept->table], at->second.disagree);
+    if (at == scan.services().end() || at->second.table != record.kept->table) {
+      unseen.insert(record.kept->table);
+      continue;
+    }
+    Walk& walk = now[record.kept->table];
+    add_bits(walk.disagree, at->second.disagree);
+    ++walk.services;
   }
+  std::erase_if(now, [&](const auto& one) { return unseen.contains(one.first); });
   std::map<const TableObject*, std::shared_ptr<const SlotBits>> ends;
-  for (const auto& [table, disagree] : now) {
+  for (const auto& [table, walk] : now) {
     const auto before = walked_.find(table);
-    if (before == walked_.end()) continue;
-    SlotBits stay = disagree;
-    add_bits(stay, before->second);
+    if (before == walked_.end() || before->second.services != walk.services) continue;
+    SlotBits stay = walk.disagree;
+    add_bits(stay, before->second.disagree);
     if (has_exception_beyond(*table, stay)) {
       ends[table.get()] = std::make_shared<const SlotBits>(std::move(stay));
     }

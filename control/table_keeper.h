@@ -170,8 +170,12 @@ class TableKeeper {
   std::uint64_t builds_ = 0;
   std::map<ServiceAddr, Record> records_;
   SharedTables shared_;
-  /// What the last walk found: slots of a table in which a flow of a service that has it disagrees.
-  std::map<std::shared_ptr<const TableObject>, SlotBits> walked_;
+  /// What a walk over the flows of all services that have a table found.
+  struct Walk {
+    SlotBits disagree;  ///< slots in which one of them does
+    std::size_t services = 0;
+  };
+  std::map<std::shared_ptr<const TableObject>, Walk> walked_;  ///< the last one
   /// Maglev arrays of this build, by slots and backends: many services may have the same.
   std::map<std::pair<std::uint32_t, Backends>, std::vector<std::uint16_t>> arrays_;
 };

@@ -52,6 +52,7 @@ Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes,
                                                    const FastPathPins& pins) {
   std::unique_ptr<FastPath> path(new FastPath(sizes, pins));
   LB_TRY_ASSIGN(path->acl_, AclTries::create(sizes.acl_max));  // filled anew by each lbd
+  pins.dir.remove_all(kFreshPin);  // of an lbd that was killed before they were in force
   if (pins.dir && pins.adopt) {
     Status taken = path->take_over();
     if (taken) return path;
@@ -63,7 +64,6 @@ Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes,
           pins.dir.path(), taken.error().message);
     }
   }
-  pins.dir.remove_all(kFreshPin);
   path->fresh_ = static_cast<bool>(pins.dir);
   path->theirs_ = pins.dir.names(kObjectPin);
   LB_TRY(path->make_maps());
