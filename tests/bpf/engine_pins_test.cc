@@ -229,10 +229,15 @@ TEST_F(EnginePins, WhatIsNotTakenOverStaysUntilTheNewMapsAreInForce) {
   engine_.reset();
   config_.services_max = 32;
   ASSERT_NO_FATAL_FAILURE(start(config_));
+  const Fd foreign(bpf_obj_get(pin("fresh_map_about").c_str()));
+  ASSERT_TRUE(foreign);
   engine_.reset();  // it never had anything to forward by
+  EXPECT_FALSE(std::filesystem::exists(pin("fresh_map_about")));
+  ASSERT_EQ(bpf_obj_pin(foreign.get(), pin("fresh_map_about").c_str()), 0) << "as if killed";
   config_.services_max = small_config({}).services_max;
   ASSERT_NO_FATAL_FAILURE(start(config_));
   EXPECT_EQ(engine_->adopted().size(), 2U);
+  EXPECT_FALSE(std::filesystem::exists(pin("fresh_map_about")));
   EXPECT_TRUE(passes(53));
 }
 

@@ -169,6 +169,22 @@ TEST_F(SharedTablesTest, ExceptionsStayAsLongAsAFlowOfAnyOfThemDisagrees) {
   EXPECT_NE(services.service(0).table->hot(slot) & LB_SLOT_ASK, 0);
 }
 
+TEST_F(SharedTablesTest, AWalkThatDidNotAskAllOfThemCountsForNothing) {
+  publish(100);
+  for (std::size_t i = 0; i < services.count(); ++i) services.servers(i)[21].weight = 0;
+  publish(200);
+  publish(200 + kWindow);
+  const Service& one = services.service(0);
+  ASSERT_GT(one.table->head().exception_slots, 0U);
+  for (int walk = 0; walk < 3; ++walk) {
+    ExceptionScan scan(kFlowKey);
+    scan.add(one.id, SlotHash::Flow, one.hash_key, one.table, one.members);
+    EXPECT_FALSE(keeper.take(scan));
+  }
+  EXPECT_FALSE(keeper.take(keeper.scan(kFlowKey)));
+  EXPECT_TRUE(keeper.take(keeper.scan(kFlowKey)));
+}
+
 TEST_F(SharedTablesTest, ItDoesNotMatterInWhichOrderRealServersCame) {
   publish(100);
   for (std::size_t i = 0; i < services.count(); ++i) {
