@@ -105,7 +105,8 @@ std::shared_ptr<const SlotBits> doubts(const TableObject& last, const TableObjec
     other->renumber(indices_in(last, refused));
     add_bits(bits, one->differs_from(*other));
   }
-  return bits.empty() ? nullptr : std::make_shared<const SlotBits>(std::move(bits));
+  if (std::ranges::find(bits, true) == bits.end()) return nullptr;
+  return std::make_shared<const SlotBits>(std::move(bits));
 }
 
 /// Whether a closed slot with exceptions is none of these.
@@ -303,9 +304,9 @@ void TableKeeper::begin(std::uint32_t now_s) {
     if (!record.pending) continue;
     const auto refused = std::exchange(record.pending, std::nullopt)->table;
     if (record.table() == nullptr || !refused || refused == record.kept->table) continue;
-    Bits& bits = known[{record.table(), refused.get(), record.doubtful}];
-    if (!bits) bits = doubts(*record.table(), *refused, record.doubtful.get());
-    record.doubtful = bits;
+    const auto [at, fresh] = known.try_emplace({record.table(), refused.get(), record.doubtful});
+    if (fresh) at->second = doubts(*record.table(), *refused, record.doubtful.get());
+    record.doubtful = at->second;
   }
 }
 
@@ -385,7 +386,7 @@ Status TableKeeper::make_table(const Need& need, const Record& record, Kept& nex
 Result<std::shared_ptr<const TableObject>> TableKeeper::written(const SlotPlan& plan,
                                                                 const Entries& entries) {
   const auto members = static_cast<std::uint32_t>(entries.first.size());
-  LB_TRY_ASSIGN(const std::shared_ptr<TableObject> table, memory_.make(plan.slots(), members));
+  LB_TRY_ASSIGN(std::shared_ptr<TableObject> table, memory_.make(plan.slots(), members));
   plan.write(*table);
   table->head().members = members;
   std::ranges::copy(entries.first, table->members().begin());
@@ -562,13 +563,15 @@ bool TableKeeper::take(const ExceptionScan& scan) {
     }
     Walk& walk = now[record.kept->table];
     add_bits(walk.disagree, at->second.disagree);
-    ++walk.services;
+    walk.services.insert(record.kept->id);
   }
   std::erase_if(now, [&](const auto& one) { return unseen.contains(one.first); });
   std::map<const TableObject*, std::shared_ptr<const SlotBits>> ends;
   for (const auto& [table, walk] : now) {
     const auto before = walked_.find(table);
-    if (before == walked_.end() || before->second.services != walk.services) continue;
+    if (before == walked_.end() || !std::ranges::includes(before->second.services, walk.services)) {
+      continue;
+    }
     SlotBits stay = walk.disagree;
     add_bits(stay, before->second.disagree);
     if (has_exception_beyond(*table, stay)) {

@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <utility>
 #include <vector>
@@ -173,7 +174,7 @@ class TableKeeper {
   /// What a walk over the flows of all services that have a table found.
   struct Walk {
     SlotBits disagree;  ///< slots in which one of them does
-    std::size_t services = 0;
+    std::set<ServiceId> services;
   };
   std::map<std::shared_ptr<const TableObject>, Walk> walked_;  ///< the last one
   /// Maglev arrays of this build, by slots and backends: many services may have the same.

@@ -89,7 +89,7 @@ void FastPath::settle_pins() {
   names.push_back(about_spec().name);
   for (const std::string& name : names) {
     if (Status kept = pins_.rename(kFreshPin + name, kMapPin + name); !kept) {
-      spdlog::error("forwarding ends with lbd, also when it is killed: {}", kept.error().message);
+      spdlog::error("the next lbd cannot take over from this one: {}", kept.error().message);
       return;
     }
   }
@@ -268,27 +268,33 @@ void FastPath::accept(Changes changes) {
   for (auto& [slot, now] : changes) {
     Installed& before = installed_[slot];
     const bool moved = before.ref != now.ref && before.ref != LB_TABLE_NONE;
-    if (moved) stale_.push_back(before.ref);
+    if (moved) stale_.insert(before.ref);
     if (before.table && before.table != now.table) replaced_.push_back(std::move(before.table));
     before = std::move(now);
   }
 }
 
-/// What was written under another key is named by no index. Of the rest some may be in force all
-/// the same: the next install writes all of these again.
+/// What was written under another key is named by no index. Of the rest the kernel tells which
+/// table is in force: some may be the new one, under the same list of members.
 void FastPath::refuse(Changes changes) {
   std::vector<std::shared_ptr<const TableObject>> refused;
   for (auto& [slot, one] : changes) {
     Installed& before = installed_[slot];
     if (one.ref != before.ref) {
-      stale_.push_back(one.ref);
-      refused.push_back(std::move(one.table));
-    } else if (one.table != before.table) {
-      replaced_.push_back(std::move(one.table));
-      replaced_.push_back(std::exchange(before.table, nullptr));
+      stale_.insert(one.ref);
+    } else if (one.table != before.table && is_in_force(one)) {
+      std::swap(before.table, one.table);
     }
+    refused.push_back(std::move(one.table));
   }
   unpin_unused(std::move(refused));
+}
+
+bool FastPath::is_in_force(const Installed& one) const {
+  const __u32 key = one.ref & LB_TABLE_KEY_MASK;
+  __u32 id = 0;
+  return bpf_map_lookup_elem(tables_[one.ref >> 24].fd(), &key, &id) == 0 &&
+         id == static_cast<const KernelTable&>(*one.table).map().id();
 }
 
 Status FastPath::install_index(const ServiceTable& table, std::span<const std::uint32_t> refs) {
@@ -322,6 +328,24 @@ void FastPath::unpin_unused(std::vector<std::shared_ptr<const TableObject>> tabl
   }
 }
 
+/// Keys that no index names. To delete one waits for a grace period of the kernel, for each; so an
+/// empty table takes their places, all at once. What cannot be written stays until it is named.
+void FastPath::empty_keys(std::span<const std::uint32_t> refs) const {
+  for (std::uint32_t c = 0; c < LB_TABLE_CLASSES; ++c) {
+    std::vector<__u32> keys;
+    for (std::uint32_t ref : refs) {
+      if (ref >> 24 == c) keys.push_back(ref & LB_TABLE_KEY_MASK);
+    }
+    if (keys.empty()) continue;
+    auto empty = BpfMap::create(table_spec(c));
+    if (!empty) continue;
+    const std::vector<int> fds(keys.size(), empty->fd());
+    auto count = static_cast<__u32>(keys.size());
+    LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = BPF_ANY);
+    std::ignore = bpf_map_update_batch(tables_[c].fd(), keys.data(), fds.data(), &count, &options);
+  }
+}
+
 /// Tables that the index does not name any more.
 void FastPath::forget_tables(const ServiceTable& table) {
   std::vector<bool> used(installed_.size());
@@ -330,15 +354,15 @@ void FastPath::forget_tables(const ServiceTable& table) {
   }
   for (std::uint32_t slot = 0; slot < installed_.size(); ++slot) {
     if (used[slot] || installed_[slot].ref == LB_TABLE_NONE) continue;
-    stale_.push_back(installed_[slot].ref);
+    stale_.insert(installed_[slot].ref);
     replaced_.push_back(std::move(installed_[slot].table));
     installed_[slot] = {};
   }
+  std::vector<std::uint32_t> refs;
   for (std::uint32_t ref : std::exchange(stale_, {})) {
-    const __u32 key = ref & LB_TABLE_KEY_MASK;
-    if (installed_[key / 2].ref == ref) continue;  // named again meanwhile
-    std::ignore = bpf_map_delete_elem(tables_[ref >> 24].fd(), &key);
+    if (installed_[(ref & LB_TABLE_KEY_MASK) / 2].ref != ref) refs.push_back(ref);
   }
+  empty_keys(refs);
   unpin_unused(std::exchange(replaced_, {}));
 }
 

@@ -157,6 +157,8 @@ class FastPath final : public TableMemory {
                                       Changes& changes);
   void accept(Changes changes);
   void refuse(Changes changes);
+  [[nodiscard]] bool is_in_force(const Installed& one) const;
+  void empty_keys(std::span<const std::uint32_t> refs) const;
   [[nodiscard]] Status install_index(const ServiceTable& table,
                                      std::span<const std::uint32_t> refs);
 
@@ -178,7 +180,7 @@ class FastPath final : public TableMemory {
   std::uint32_t index_id_ = 0;          ///< the kernel's, of the map that holds them
   std::uint64_t generation_ = 0;        ///< of the index
   std::vector<Installed> installed_;    ///< by service slot
-  std::vector<std::uint32_t> stale_;    ///< refs that no index names any more
+  std::set<std::uint32_t> stale_;       ///< refs that no index names any more
   std::vector<std::shared_ptr<const TableObject>> replaced_;  ///< nor a service
 };
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // FastPath: taking over what an lbd before has left in its pins. XDP programs go on by it
-// meanwhile; nothing that they go by is changed here.
+// meanwhile; nothing is changed here that would make them decide otherwise.
 #include <bpf/bpf.h>
 #include <fmt/format.h>
 
@@ -136,18 +136,19 @@ Status FastPath::find_table(IndexedService& indexed, Tables& found) {
 /// Tables and objects that were not named any more when the last lbd ended in the middle of a
 /// change.
 void FastPath::forget_the_rest(const std::set<std::uint32_t>& kept) const {
+  std::vector<std::uint32_t> refs;
   for (std::uint32_t c = 0; c < LB_TABLE_CLASSES; ++c) {
     for (std::uint32_t key = 0; key < 2 * sizes_.services_max; ++key) {
       const Installed& one = installed_[key / 2];
-      // Looked up first: older kernels wait for a grace period even when there is nothing.
       __u32 id = 0;
       if ((one.table && one.ref == (c << 24 | key)) ||
           bpf_map_lookup_elem(tables_[c].fd(), &key, &id) != 0) {
         continue;
       }
-      std::ignore = bpf_map_delete_elem(tables_[c].fd(), &key);
+      refs.push_back(c << 24 | key);
     }
   }
+  empty_keys(refs);
   std::set<std::string> names;
   for (std::uint32_t id : kept) names.insert(object_pin(id));
   for (const std::string& name : pins_.names(kObjectPin)) {
