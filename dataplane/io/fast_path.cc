@@ -287,7 +287,7 @@ void FastPath::refuse(Changes changes) {
     }
     refused.push_back(std::move(one.table));
   }
-  unpin_unused(std::move(refused));
+  unpin_unused(refused);
 }
 
 bool FastPath::is_in_force(const Installed& one) const {
@@ -318,7 +318,7 @@ Status FastPath::install_index(const ServiceTable& table, std::span<const std::u
 }
 
 /// Those of the tables that no service has any more need not be kept.
-void FastPath::unpin_unused(std::vector<std::shared_ptr<const TableObject>> tables) const {
+void FastPath::unpin_unused(const std::vector<std::shared_ptr<const TableObject>>& tables) const {
   if (!pins_ || tables.empty()) return;
   std::set<const TableObject*> used;
   for (const Installed& one : installed_) used.insert(one.table.get());

@@ -144,7 +144,7 @@ class FastPath final : public TableMemory {
   void let_go();
   void forget_tables(const ServiceTable& table);
   void settle_pins();
-  void unpin_unused(std::vector<std::shared_ptr<const TableObject>> tables) const;
+  void unpin_unused(const std::vector<std::shared_ptr<const TableObject>>& tables) const;
   void name_members(const ServiceTable& table);
   void settle_members(std::span<const Service> services);
   void set_member(RsId id, std::uint32_t lb_rs_member::* which, std::uint32_t index);
