@@ -10,10 +10,10 @@ FIRST, COUNT = 10000, 10000
 LIMITS = f"services_max = {COUNT}\nrs_max = {3 * COUNT}"
 
 
-def services(bed, weight=1):
-    """UDP services on COUNT ports of one VIP, each with all real servers."""
+def services(bed, weight=1, members=3):
+    """UDP services on COUNT ports of one VIP, each with the same real servers."""
     members = "".join(f'[[service.real_server]]\naddress = "{address}"\nweight = {weight if n == 0 else 1}\n'
-                      for n, address in enumerate(bed.rs))
+                      for n, address in enumerate(bed.rs[:members]))
     return "".join(f'[[service]]\naddress = "{bed.service(port, "udp")}"\nscheduler = "mh"\n'
                    f'[service.health]\ntype = "none"\n{members}' for port in range(FIRST, FIRST + COUNT))
 
@@ -59,6 +59,12 @@ def ten_thousand_services_share_their_tables(bed):
         wait_for("the others to change together", 30, lambda: tables(bed) <= 3)
         for port in ports:
             expect(asked(bed, port), "nobody answers on port", port)
+
+        # A member less in each: a list and a key of the kernel's for each that change.
+        lbd.configure(bed.config(services(bed, members=2), dataplane=LIMITS))
+        wait_for("the others to change together", 30, lambda: tables(bed) <= 3)
+        lbd.configure(bed.config(services(bed), dataplane=LIMITS))
+        wait_for("the others to change together", 30, lambda: tables(bed) <= 3)
 
         lbd.process.send_signal(signal.SIGKILL)
         lbd.process.wait()
