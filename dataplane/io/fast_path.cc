@@ -329,17 +329,21 @@ void FastPath::unpin_unused(const std::vector<std::shared_ptr<const TableObject>
 }
 
 /// Keys that no index names. To delete one waits for a grace period of the kernel, for each; so an
-/// empty table takes their places, all at once. What cannot be written stays until it is named.
-void FastPath::empty_keys(std::span<const std::uint32_t> refs) const {
+/// empty table, the same for all, takes their places at once. What cannot be written stays until it
+/// is named.
+void FastPath::empty_keys(std::span<const std::uint32_t> refs) {
   for (std::uint32_t c = 0; c < LB_TABLE_CLASSES; ++c) {
     std::vector<__u32> keys;
     for (std::uint32_t ref : refs) {
       if (ref >> 24 == c) keys.push_back(ref & LB_TABLE_KEY_MASK);
     }
     if (keys.empty()) continue;
-    auto empty = BpfMap::create(table_spec(c));
-    if (!empty) continue;
-    const std::vector<int> fds(keys.size(), empty->fd());
+    if (empty_[c].fd() < 0) {
+      auto made = BpfMap::create(table_spec(c));
+      if (!made) continue;
+      empty_[c] = std::move(*made);
+    }
+    const std::vector<int> fds(keys.size(), empty_[c].fd());
     auto count = static_cast<__u32>(keys.size());
     LIBBPF_OPTS(bpf_map_batch_opts, options, .elem_flags = BPF_ANY);
     std::ignore = bpf_map_update_batch(tables_[c].fd(), keys.data(), fds.data(), &count, &options);

@@ -84,7 +84,8 @@ class FastPath final : public TableMemory {
   /// flow key is that of the sizes.
   [[nodiscard]] Status install(const ServiceTable& table);
   /// Forgets what `table`, which is installed and by which all programs decide, does not need: also
-  /// the maps of an lbd before that were not taken over.
+  /// the maps of an lbd before that were not taken over. Waits for a grace period for each class of
+  /// tables in which keys are not named any more.
   void forget_others(const ServiceTable& table);
 
   /// Bytes of the flow memory of one queue.
@@ -140,7 +141,7 @@ class FastPath final : public TableMemory {
   [[nodiscard]] Status find_table(IndexedService& indexed, Tables& found);
   [[nodiscard]] Result<BpfMap> object_in(const BpfMap& outer, std::uint32_t key,
                                          const BpfMapSpec& spec) const;
-  void forget_the_rest(const std::set<std::uint32_t>& kept) const;
+  void forget_the_rest(const std::set<std::uint32_t>& kept);
   void let_go();
   void forget_tables(const ServiceTable& table);
   void settle_pins();
@@ -158,7 +159,7 @@ class FastPath final : public TableMemory {
   void accept(Changes changes);
   void refuse(Changes changes);
   [[nodiscard]] bool is_in_force(const Installed& one) const;
-  void empty_keys(std::span<const std::uint32_t> refs) const;
+  void empty_keys(std::span<const std::uint32_t> refs);
   [[nodiscard]] Status install_index(const ServiceTable& table,
                                      std::span<const std::uint32_t> refs);
 
@@ -174,6 +175,7 @@ class FastPath final : public TableMemory {
   IndexRoom index_room_;
   BpfMap about_map_, devs_, beats_, service_counts_, rs_counts_, rs_members_, flows4_, flows6_;
   BpfMap index_, tables_[LB_TABLE_CLASSES];
+  BpfMap empty_[LB_TABLE_CLASSES];  ///< tables under keys that no index names; made when needed
   AclTries acl_;
   ServiceSums sums_;
   std::vector<std::byte> index_bytes_;  ///< as installed, generation 0; empty: none yet

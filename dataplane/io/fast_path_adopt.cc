@@ -135,7 +135,7 @@ Status FastPath::find_table(IndexedService& indexed, Tables& found) {
 
 /// Tables and objects that were not named any more when the last lbd ended in the middle of a
 /// change.
-void FastPath::forget_the_rest(const std::set<std::uint32_t>& kept) const {
+void FastPath::forget_the_rest(const std::set<std::uint32_t>& kept) {
   std::vector<std::uint32_t> refs;
   for (std::uint32_t c = 0; c < LB_TABLE_CLASSES; ++c) {
     for (std::uint32_t key = 0; key < 2 * sizes_.services_max; ++key) {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // What the XDP program decides by itself: steady slots, open ones, exceptions, remembered flows, a
 // worker that is dead. The flow memory is written by a FlowTable over the maps, as a worker does.
+#include <set>
+
 #include "dataplane/table/flow_table.h"
 #include "tests/bpf/xdp_program_run.h"
 
@@ -156,6 +158,24 @@ TEST_F(FastPathRun, ServicesThatShareATableCountAndRememberTheirOwn) {
   rs(6, 0).id = make_rs_id(slot_of(rs(6, 0).id), 9);
   install();
   EXPECT_EQ(to(tcp(2000, 83, kAck)), "af_xdp unknown");
+}
+
+TEST_F(FastPathRun, KeysThatNoIndexNamesKeepNoTable) {
+  for (int round = 0; round < 3; ++round) {
+    for (std::size_t i = 0; i < world_->spec().services.size(); ++i) {
+      // Another list of members: the new table comes under the service's other key.
+      rs(i, 0).id = make_rs_id(slot_of(rs(i, 0).id), static_cast<std::uint16_t>(round + 2));
+      set_slots(i, 0, std::nullopt);
+    }
+  }
+  std::set<std::uint32_t> tables;
+  for (std::uint32_t key = 0; key < 2 * kSizes.services_max; ++key) {
+    std::uint32_t id = 0;
+    if (bpf_map_lookup_elem(*program_->object().map_fd("tables0"), &key, &id) == 0) {
+      tables.insert(id);
+    }
+  }
+  EXPECT_EQ(tables.size(), world_->spec().services.size() + 1) << "theirs, and the empty one";
 }
 
 TEST_F(FastPathRun, MembersMayStandInAnotherOrder) {
