@@ -11,7 +11,7 @@
 #include "bpf/lb_hash.h"
 
 /* Layout of everything that can be pinned: what was pinned by another version is not adopted. */
-#define LB_ABI_VERSION 4
+#define LB_ABI_VERSION 5
 #define LB_VLAN_TAGS_MAX 2    /* tags on a frame that is balanced */
 #define LB_EXT_HEADERS_MAX 8  /* IPv6 extension headers walked */
 #define LB_PORT_RANGES_MAX 16 /* ranges of one VIP and protocol, beside any-port */
@@ -114,7 +114,8 @@ enum lb_xdp_counter {
 /*
  * Counters of a service or real server in the fast path: memory-mapped arrays `service_counts` and
  * `rs_counts`, element cpu * services_max + slot (rs_max). Each CPU writes its own. What a service
- * forwarded is what its real servers got: a packet writes one line.
+ * forwarded is what its real servers got: a packet writes one line. All of `rs_counts` is one
+ * value, so that the way to a counter is short.
  */
 struct lb_service_count {
 	__u64 unknown_flows; /* segments but SYN of unknown flows, decided without the worker */
@@ -147,8 +148,15 @@ struct lb_settings {
 	__u32 engine;	/* enum lb_engine */
 	__u32 sends;	/* bit n: what is for port n may be sent from here by XDP */
 	__u32 stale_ms; /* a worker that has not stepped for so long is left out */
+	/* What the short way compares; it follows from the rest (xdp_program.cc). */
+	__u32 short_port; /* `port` where packets may go back by XDP_TX, else LB_NO_SHORT_PORT */
+	__u32 reserved;
+	__u64 short_mac; /* `mac` as a frame begins with it, in the upper six bytes; else
+			    LB_NO_SHORT_MAC: every packet goes the long way */
 };
-LB_STATIC_ASSERT(sizeof(struct lb_settings) == 24, "lb_settings");
+LB_STATIC_ASSERT(sizeof(struct lb_settings) == 40, "no hole in lb_settings");
+#define LB_NO_SHORT_PORT 0xffffffffu
+#define LB_NO_SHORT_MAC 1ull
 
 enum lb_engine { LB_ENGINE_HYBRID, LB_ENGINE_AFXDP };
 
@@ -217,7 +225,7 @@ struct lb_index_slot {
 	__u32 timeout_ms[LB_TIMEOUT_COUNT];
 	__u16 flow_rate; /* flows a window that are handed over to be remembered; 0: no limit */
 	__u16 list_count;
-	__u32 reserved;
+	__u32 table_key; /* of `table`: looked up from here, without a copy */
 };
 LB_STATIC_ASSERT(sizeof(struct lb_index_slot) == 64, "one cache line");
 
@@ -239,6 +247,21 @@ struct lb_index_head {
 };
 LB_STATIC_ASSERT(sizeof(struct lb_index_head) == 64 + 8 * LB_BLOOM_WORDS, "lb_index_head");
 #define LB_INDEX_DECREMENT_TTL (1u << 0)
+
+/*
+ * TTL, protocol and checksum of an IPv4 header as one little-endian word, with a TTL of one less
+ * (over 0 before). RFC 1624 (3), where ~m + m' is 0xfffe: the sum rises by one, by two from 0xfffe
+ * on.
+ */
+LB_INLINE __u32 lb_ttl_less(__u32 word)
+{
+	return word + 0xffff + (word >= 0xfffe0000 ? 0x10000 : 0);
+}
+
+/* Of the ids, in an index with so many slots and ranges. */
+#define LB_IDS_OFFSET(slots, ranges)                                                               \
+	(sizeof(struct lb_index_head) + (slots) * sizeof(struct lb_index_slot) +                   \
+	 (ranges) * sizeof(struct lb_index_range))
 
 LB_INLINE __u32 lb_bloom_bit(__u64 addr0, __u64 addr1)
 {
@@ -287,7 +310,6 @@ LB_STATIC_ASSERT(LB_BLOOM_WORDS * 64 == 1 << 12, "12 bits");
 #define LB_STATE_EXCEPTIONS (1u << 30)
 
 struct lb_table_head {
-	__u64 generation;
 	__u32 magic;   /* LB_TABLE_MAGIC */
 	__u32 version; /* LB_ABI_VERSION */
 	__u32 slots;
@@ -296,7 +318,7 @@ struct lb_table_head {
 	__u32 exception_slots;
 	__u32 reserved0;
 	__u32 window_s; /* how long a slot stays open */
-	__u64 reserved[3];
+	__u64 reserved[4];
 	__u32 deadline_s[LB_DEADLINES]; /* CLOCK_BOOTTIME */
 };
 LB_STATIC_ASSERT(sizeof(struct lb_table_head) == 64 + 4 * LB_DEADLINES, "lb_table_head");
@@ -316,7 +338,7 @@ struct lb_rs_member {
 #define LB_RS_EGRESS_UP (1u << 3) /* the link of its port is up */
 
 struct lb_rs_entry {
-	__u32 place;   /* its index + 1; 0: no member */
+	__u32 place;   /* its index + 1; 0: no member, and all else is 0 */
 	__u8 macs[12]; /* of the real server, then of the egress port: as they stand in a frame */
 	__u16 vlan;    /* 0: untagged */
 	__u16 flags;   /* LB_RS_* */

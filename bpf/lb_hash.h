@@ -36,6 +36,15 @@ LB_INLINE __u64 lb_mix64(__u64 x)
 	return x;
 }
 
+/* For what is spread already, and has to be so in its upper and its lower bits. */
+LB_INLINE __u64 lb_mix_once(__u64 x)
+{
+	x ^= x >> 32;
+	x *= 0xd6e8feb86659fd93ull;
+	x ^= x >> 32;
+	return x;
+}
+
 LB_INLINE __u64 lb_rotl64(__u64 x, int bits)
 {
 	return (x << bits) | (x >> (64 - bits));
@@ -113,7 +122,7 @@ LB_INLINE __u64 lb_hash_flow4(__u32 client_be, __u32 vip_be, __u32 ports_raw, __
 		return lb_siphash(&addresses, 1, rest | 13ull << 56, key, LB_SIP_ROUNDS);
 	h = lb_hash_word(addresses, key->k0);
 	h += lb_hash_word(rest, key->k1);
-	return lb_mix64(h ^ key->k1);
+	return lb_mix_once(h ^ key->k1);
 }
 
 /* The addresses as two words each, in packet byte order. */
@@ -132,7 +141,7 @@ LB_INLINE __u64 lb_hash_flow6(const __u64 *client, const __u64 *vip, __u32 ports
 	h += lb_hash_word(vip[0], lb_rotl64(key->k0, 21));
 	h += lb_hash_word(vip[1], lb_rotl64(key->k1, 21));
 	h += lb_hash_word(rest, lb_rotl64(key->k0, 42));
-	return lb_mix64(h ^ key->k1);
+	return lb_mix_once(h ^ key->k1);
 }
 
 /*
@@ -158,8 +167,7 @@ LB_INLINE __u64 lb_hash_vip(__u64 addr0, __u64 addr1, __u32 ports_proto_family,
 
 	h += addr1 * 0xc2b2ae3d27d4eb4full;
 	h += ports_proto_family * 0x165667b19e3779f9ull;
-	h ^= h >> 32;
-	return (h * 0xd6e8feb86659fd93ull) >> 32;
+	return __builtin_bswap64(h); /* the upper bits depend on all of the key */
 }
 
 #endif /* LB_HASH_H */

@@ -33,16 +33,13 @@ static __always_inline bool has_ports(__u8 proto)
 	return proto == IPPROTO_TCP || proto == IPPROTO_UDP || proto == IPPROTO_SCTP;
 }
 
-/* Frames for another machine reach us from a switch that floods; VRRP's virtual MACs count as ours.
- */
+/* Frames for another machine reach us from a switch that floods. */
 static __always_inline bool for_this_port(const __u8 *mac)
 {
 	const __u16 *a = (const __u16 *)mac, *b = (const __u16 *)settings.mac;
 	bool ours = a[0] == b[0] && a[1] == b[1] && a[2] == b[2];
 
-	return ours || !settings.mac_valid ||
-	       (mac[0] == 0 && mac[1] == 0 && mac[2] == 0x5e && mac[3] == 0 &&
-		(mac[4] == 1 || mac[4] == 2));
+	return ours || !settings.mac_valid || is_virtual_mac(mac);
 }
 
 static __always_inline bool bad_source(const struct packet *p)
@@ -391,6 +388,8 @@ static __noinline int long_way(struct xdp_md *ctx)
 	__be16 type, *inner;
 	int verdict;
 
+	if (settings.panic)
+		return count(LB_XDP_PANIC_PASSED, XDP_PASS);
 	p.frame_bytes = data_end - data;
 	p.reason = LB_HAND_COUNT;
 	p.fragment = p.later_fragment = p.tcp_flags = 0;
@@ -425,16 +424,7 @@ static __noinline int long_way(struct xdp_md *ctx)
 SEC("xdp")
 int lb_xdp(struct xdp_md *ctx)
 {
-	void *data_end = (void *)(long)ctx->data_end;
-	void *data = (void *)(long)ctx->data;
-	const struct lb_index_head *index;
-	int verdict;
+	int verdict = explains ? GO_ON : short_way(ctx);
 
-	if (settings.panic)
-		return count(LB_XDP_PANIC_PASSED, XDP_PASS);
-	index = current_index();
-	if (!index || data + sizeof(struct ethhdr) > data_end || !for_this_port(data))
-		return count(LB_XDP_PASSED, XDP_PASS);
-	verdict = short_way_first ? short_way(ctx, index, data, data_end) : GO_ON;
 	return verdict == GO_ON ? long_way(ctx) : verdict;
 }

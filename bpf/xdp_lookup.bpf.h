@@ -24,9 +24,7 @@ static __always_inline const struct lb_index_range *index_range(const void *inde
 static __always_inline __u32 rs_id_at(const void *index, const struct lb_index_slot *service,
 				      __u32 member)
 {
-	const __u32 *ids = index + INDEX_SLOTS_OFFSET +
-			   (index_mask + 1) * sizeof(struct lb_index_slot) +
-			   (range_mask + 1) * sizeof(struct lb_index_range);
+	const __u32 *ids = index + ids_offset;
 
 	return ids[(service->list_first + member) & ids_mask];
 }

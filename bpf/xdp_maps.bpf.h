@@ -20,14 +20,15 @@ const volatile __u32 flow_hash_kind = 0;
 #define LB_NO_UNROLL _Pragma("clang loop unroll(disable)")
 
 /* Set before the load; the defaults are those of the maps below. */
-const volatile __u32 index_mask = 63; /* slots of the index - 1 */
-const volatile __u32 range_mask = 7;  /* ranges of the index - 1 */
-const volatile __u32 ids_mask = 7;    /* ids of the index - 1 */
+const volatile __u32 index_mask = 63;			/* slots of the index - 1 */
+const volatile __u32 range_mask = 7;			/* ranges of the index - 1 */
+const volatile __u32 ids_mask = 7;			/* ids of the index - 1 */
+const volatile __u32 ids_offset = LB_IDS_OFFSET(64, 8); /* of the ids in the index */
 const volatile __u32 services_max = 1;
 const volatile __u32 rs_max = 1;
+const volatile __u32 rs_counts_max = 1; /* of all CPUs */
 const volatile __u32 flow_buckets4 = 2; /* of one queue */
 const volatile __u32 flow_buckets6 = 2;
-const volatile bool short_way_first = true; /* else nothing goes the short way: tests */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -117,12 +118,17 @@ static __always_inline struct lb_service_count *service_count(__u32 service_id)
 	return !explains && slot < services_max ? bpf_map_lookup_elem(&service_counts, &at) : NULL;
 }
 
+/* This CPU's counters of a real server; the map's size bounds what a wrong id can reach. */
 static __always_inline struct lb_rs_count *rs_count(__u32 rs_id)
 {
-	__u32 slot = rs_id & 0xffff;
-	__u32 at = bpf_get_smp_processor_id() * rs_max + slot;
+	__u32 zero = 0, slot = rs_id & 0xffff;
+	__u64 at = bpf_get_smp_processor_id() * rs_max + slot;
+	struct lb_rs_count *all = bpf_map_lookup_elem(&rs_counts, &zero);
 
-	return !explains && slot < rs_max ? bpf_map_lookup_elem(&rs_counts, &at) : NULL;
+	if (explains || !all || at >= rs_counts_max)
+		return NULL;
+	barrier_var(at);
+	return all + at;
 }
 
 static __always_inline __u32 tick_now(void)

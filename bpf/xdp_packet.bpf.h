@@ -76,6 +76,13 @@ struct packet {
 	__u8 later_fragment;
 };
 
+/* VRRP's virtual MACs count as ours. */
+static __always_inline bool is_virtual_mac(const __u8 *mac)
+{
+	return mac[0] == 0 && mac[1] == 0 && mac[2] == 0x5e && mac[3] == 0 &&
+	       (mac[4] == 1 || mac[4] == 2);
+}
+
 static __always_inline int pass(const struct packet *p)
 {
 	return count(LB_XDP_PASSED, XDP_PASS);

@@ -8,21 +8,6 @@
 
 #include "bpf/xdp_explain.bpf.h"
 
-/* One less; for IPv4 the checksum follows (RFC 1624), right or wrong as it was. */
-static __always_inline void decrement_ttl(struct iphdr *ip)
-{
-	__u16 before = *(__u16 *)&ip->ttl; /* TTL and protocol: one word of the sum */
-	__u16 after = before - 1;	   /* the TTL is the lower byte here */
-	__u32 sum = (__u16)~ip->check;
-
-	sum += (__u16)~before;
-	sum += after;
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	*(__u16 *)&ip->ttl = after;
-	ip->check = ~sum;
-}
-
 /* The link layer with the tag `vlan` or none. 0, or why not. */
 static __always_inline int replace_vlan(struct xdp_md *ctx, struct packet *p, __u16 vlan)
 {
@@ -43,6 +28,13 @@ static __always_inline int replace_vlan(struct xdp_md *ctx, struct packet *p, __
 	}
 	*at = p->flow.family == 4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 	return 0;
+}
+
+static __always_inline void lower_ttl(struct iphdr *ip)
+{
+	__u32 *word = (__u32 *)&ip->ttl;
+
+	*word = lb_ttl_less(*word);
 }
 
 /* Writes MAC addresses, tag and TTL. False: the frame has no room for a tag. */
@@ -72,7 +64,7 @@ static __always_inline bool rewrite(struct xdp_md *ctx, struct packet *p,
 	if (!(p->index->flags & LB_INDEX_DECREMENT_TTL))
 		return true;
 	if (p->flow.family == 4)
-		decrement_ttl((void *)data + offset);
+		lower_ttl((void *)data + offset);
 	else
 		((struct ipv6hdr *)((void *)data + offset))->hop_limit--;
 	return true;
@@ -85,7 +77,8 @@ static __always_inline void count_sent(__u32 rs_id, __u32 frame_bytes, bool is_n
 	if (of_rs) {
 		of_rs->packets++;
 		of_rs->bytes += frame_bytes;
-		of_rs->new_flows += is_new;
+		if (is_new)
+			of_rs->new_flows++;
 	}
 }
 

@@ -15,7 +15,6 @@ struct short_packet {
 	__u32 ports_raw;
 	__u32 l3_bytes;
 	__u32 proto;
-	bool opens; /* a SYN without ACK */
 };
 
 /* Reads the transport header: `l4_bytes` of IP packet, TCP_BYTES of frame. False: look closer. */
@@ -32,21 +31,21 @@ static __always_inline bool short_l4(struct short_packet *p, const void *l4, __u
 
 		if (header < TCP_BYTES || header > l4_bytes || !(word & 0x3f))
 			return false;
-		p->opens = false;
-		if (word & TCP_SYN) {
-			if (word & (TCP_FIN | TCP_RST))
-				return false;
-			p->opens = !(word & TCP_ACK);
-		}
-		return true;
+		return !(word & TCP_SYN && word & (TCP_FIN | TCP_RST));
 	}
 	if (p->proto == IPPROTO_UDP) {
 		__u32 length = bpf_ntohs(*(const __be16 *)(l4 + 4));
 
-		p->opens = false;
 		return length >= UDP_BYTES && length <= l4_bytes;
 	}
 	return false;
+}
+
+/* A SYN without ACK. */
+static __always_inline bool short_opens(const struct short_packet *p, const void *l4)
+{
+	return p->proto == IPPROTO_TCP &&
+	       (*(const __u8 *)(l4 + 13) & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
 /* The slot of a service that remembers nothing, or NULL: look closer. */
@@ -58,7 +57,9 @@ short_service(const struct lb_index_head *index, __u64 addr0, __u64 addr1, __u32
 	const __u64 *addr = (const __u64 *)slot->key.addr;
 	int range;
 
-	if (*(const __u32 *)&slot->key.port_be != what || addr[0] != addr0 || addr[1] != addr1) {
+	/* Of an IPv4 address the second word is 0, whose it may be. */
+	if (*(const __u32 *)&slot->key.port_be != what || addr[0] != addr0 ||
+	    (what >> 24 == 6 && addr[1] != addr1)) {
 		if (slot->key.family) /* the service on this port may be further on */
 			return NULL;
 		range = look_for_range(addr0, addr1, what, index->generation);
@@ -66,7 +67,7 @@ short_service(const struct lb_index_head *index, __u64 addr0, __u64 addr1, __u32
 			return NULL;
 		slot = index_slot(index, range);
 	}
-	return slot->flags || slot->slot_hash != LB_SLOT_BY_FLOW ? NULL : slot;
+	return *(const __u32 *)&slot->flags == LB_SLOT_BY_FLOW ? slot : NULL; /* and no flags */
 }
 
 static __always_inline bool may_be_vip(const struct lb_index_head *index, __u64 addr0, __u64 addr1)
@@ -100,7 +101,7 @@ static __always_inline const struct lb_rs_entry *owner_in(const void *table, __u
 
 #define OWNER_IN_CLASS(n)                                                                          \
 	case n:                                                                                    \
-		inner = bpf_map_lookup_elem(&tables##n, &key);                                     \
+		inner = bpf_map_lookup_elem(&tables##n, &service->table_key);                      \
 		table = inner ? bpf_map_lookup_elem(inner, &zero) : NULL;                          \
 		asm volatile("# short " #n);                                                       \
 		return table ? owner_in(table, hash, service->slot_key,                            \
@@ -111,7 +112,7 @@ static __always_inline const struct lb_rs_entry *owner_in(const void *table, __u
 static __always_inline const struct lb_rs_entry *short_owner(const struct lb_index_slot *service,
 							     __u64 hash, __u32 *member)
 {
-	__u32 key = service->table & LB_TABLE_KEY_MASK, zero = 0;
+	__u32 zero = 0;
 	const void *table;
 	void *inner;
 
@@ -123,27 +124,35 @@ static __always_inline const struct lb_rs_entry *short_owner(const struct lb_ind
 	return NULL;
 }
 
-/* XDP_TX, XDP_REDIRECT, or GO_ON. */
+/* vlan, flags, egress, mtu of a struct lb_rs_entry in one word. */
+#define RS_PLAIN_MASK ((LB_RS_HAS_MAC | LB_RS_EGRESS_UP) << 16 | 0xffffu)
+#define RS_PLAIN ((LB_RS_HAS_MAC | LB_RS_EGRESS_UP) << 16)
+
+/* XDP_TX, XDP_REDIRECT, or GO_ON. An entry that is no member's has no flags. */
 static __always_inline int short_way_out(const struct lb_rs_entry *rs, __u32 l3_bytes)
 {
-	const __u32 ready = LB_RS_HAS_MAC | LB_RS_EGRESS_UP;
+	__u64 word;
 	__u32 port;
 
-	if (!rs || !rs->place || (rs->flags & ready) != ready || rs->vlan || l3_bytes > rs->mtu)
+	if (!rs)
 		return GO_ON;
-	port = rs->egress;
-	if (!(settings.sends >> (port & 31) & 1))
+	word = *(const __u64 *)&rs->vlan;
+	if (((__u32)word & RS_PLAIN_MASK) != RS_PLAIN || l3_bytes > word >> 48)
 		return GO_ON;
-	if (port == settings.port)
+	port = (word >> 32) & 0xffff;
+	if (port == settings.short_port)
 		return XDP_TX;
+	if (port == settings.port || !(settings.sends >> (port & 31) & 1))
+		return GO_ON;
 	return bpf_redirect_map(&devs, port, XDP_ABORTED) == XDP_REDIRECT ? XDP_REDIRECT : GO_ON;
 }
 
 static __always_inline int short_sent(__u32 rs_id, __u32 frame_bytes, bool opens, int verdict)
 {
 	count_sent(rs_id, frame_bytes, opens);
-	return count(verdict == XDP_TX ? LB_XDP_SENT : LB_XDP_REDIRECTED, verdict);
+	return count(LB_XDP_SENT + (verdict - XDP_TX), verdict);
 }
+_Static_assert(LB_XDP_REDIRECTED - LB_XDP_SENT == XDP_REDIRECT - XDP_TX, "counted by verdict");
 
 #ifdef LB_BENCH_LRU
 /* bench_lru.bpf.c: what it costs to know every flow. */
@@ -184,6 +193,11 @@ static __always_inline void write_macs(void *data, const struct lb_rs_entry *rs)
 	to[2] = macs[2];
 }
 
+/* The first eight bytes of an IPv4 header: version and length of the header, and the fragment's
+ * bits, as they are in a packet of the short way. */
+#define IPV4_WHOLE_MASK ((__u64)bpf_htons(IP_OFFSET | IP_MORE_FRAGMENTS) << 48 | 0xff)
+#define IPV4_WHOLE 0x45
+
 static __always_inline int short_ipv4(struct xdp_md *ctx, const struct lb_index_head *index,
 				      void *data, void *end)
 {
@@ -191,13 +205,14 @@ static __always_inline int short_ipv4(struct xdp_md *ctx, const struct lb_index_
 	const struct lb_index_slot *service;
 	const struct lb_rs_entry *rs;
 	struct short_packet p;
-	__u32 member = 0, first = ip->saddr & 0xff;
+	__u64 head = *(const __u64 *)ip;
+	__u32 member = 0, first = ip->saddr & 0xff, word = *(const __u32 *)&ip->ttl;
 	int verdict;
 
-	p.l3_bytes = bpf_ntohs(ip->tot_len);
-	p.proto = ip->protocol;
-	if (*(__u8 *)ip != 0x45 || ip->frag_off & bpf_htons(IP_OFFSET | IP_MORE_FRAGMENTS) ||
-	    p.l3_bytes < sizeof(*ip) || p.l3_bytes > end - (void *)ip || ip->ttl <= 1)
+	p.l3_bytes = bpf_ntohs(head >> 16);
+	p.proto = word >> 8 & 0xff;
+	if ((head & IPV4_WHOLE_MASK) != IPV4_WHOLE || p.l3_bytes < sizeof(*ip) ||
+	    p.l3_bytes > end - (void *)ip || (word & 0xff) <= 1)
 		return GO_ON;
 	if (!short_l4(&p, ip + 1, p.l3_bytes - sizeof(*ip)))
 		return GO_ON;
@@ -216,8 +231,9 @@ static __always_inline int short_ipv4(struct xdp_md *ctx, const struct lb_index_
 	know(ip->saddr, 0, ip->daddr, 0, p.ports_raw | (__u64)p.proto << 32);
 	write_macs(data, rs);
 	if (index->flags & LB_INDEX_DECREMENT_TTL)
-		decrement_ttl(ip);
-	return short_sent(rs_id_at(index, service, member), end - data, p.opens, verdict);
+		*(__u32 *)&ip->ttl = lb_ttl_less(word);
+	return short_sent(rs_id_at(index, service, member), end - data, short_opens(&p, ip + 1),
+			  verdict);
 }
 
 static __noinline int short_ipv6(struct xdp_md *ctx, const struct lb_index_head *index, void *data,
@@ -253,20 +269,33 @@ static __noinline int short_ipv6(struct xdp_md *ctx, const struct lb_index_head 
 	write_macs(data, rs);
 	if (index->flags & LB_INDEX_DECREMENT_TTL)
 		ip->hop_limit--;
-	return short_sent(rs_id_at(index, service, member), end - data, p.opens, verdict);
+	return short_sent(rs_id_at(index, service, member), end - data, short_opens(&p, ip + 1),
+			  verdict);
 }
 
-static __always_inline int short_way(struct xdp_md *ctx, const struct lb_index_head *index,
-				     void *data, void *end)
+static __always_inline bool takes_short_way(const void *mac)
 {
+	return *(const __u64 *)mac << 16 == settings.short_mac ||
+	       (settings.short_mac != LB_NO_SHORT_MAC && is_virtual_mac(mac));
+}
+
+static __always_inline int short_way(struct xdp_md *ctx)
+{
+	void *data_end = (void *)(long)ctx->data_end;
+	void *data = (void *)(long)ctx->data;
+	const struct lb_index_head *index;
 	struct ethhdr *eth = data;
 
-	if (data + sizeof(*eth) + sizeof(struct iphdr) + TCP_BYTES > end || settings.engine)
+	if (data + sizeof(*eth) + sizeof(struct iphdr) + TCP_BYTES > data_end ||
+	    !takes_short_way(data))
+		return GO_ON;
+	index = current_index();
+	if (!index)
 		return GO_ON;
 	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		return short_ipv4(ctx, index, data, end);
+		return short_ipv4(ctx, index, data, data_end);
 	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		return short_ipv6(ctx, index, data, end);
+		return short_ipv6(ctx, index, data, data_end);
 	return GO_ON;
 }
 

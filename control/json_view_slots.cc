@@ -49,7 +49,6 @@ std::string slots_json(const ServiceAddr& service, const ServiceSettings& settin
   out["service"] = json_text(service.to_string());
   out["scheduler"] = json_text(scheduler_name(settings.scheduler));
   out["hashed"] = is_hashed(settings.scheduler);
-  out["generation"] = shares.generation;
   out["slots"] = shares.slots;
   out["open_slots"] = shares.open;
   out["exception_slots"] = shares.exceptions;

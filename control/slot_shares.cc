@@ -79,7 +79,6 @@ void set_percents(std::vector<SlotShare>& members, std::uint32_t slots) {
 SlotShares slot_shares(const TableObject& table, std::uint32_t boot_s) {
   const lb_table_head& head = table.head();
   SlotShares sums;
-  sums.generation = head.generation;
   sums.slots = std::min(head.slots, table.room().slots);
   const std::uint32_t count = std::min(head.members, table.room().members);
   std::vector<SlotShare> by_index;

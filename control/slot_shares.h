@@ -31,7 +31,6 @@ struct SlotShare {
 
 struct SlotShares {
   std::vector<SlotShare> members;  ///< by address, the sorry server last
-  std::uint64_t generation = 0;    ///< that the table was built for
   std::uint32_t slots = 0;
   std::uint32_t open = 0, exceptions = 0;
   std::uint32_t unowned = 0;  ///< nobody takes their new flows

@@ -18,6 +18,12 @@
 #include "dataplane/io/kernel_table.h"
 
 namespace lb {
+namespace {
+
+/// Of all CPUs: as far as the verifier lets a program reach into one value.
+constexpr std::uint64_t kRsCountsMax = (std::uint64_t{1} << 29) / sizeof(lb_rs_count);
+
+}  // namespace
 
 FastPath::FastPath(const FastPathSizes& sizes, const FastPathPins& pins)
     : sizes_(sizes),
@@ -51,6 +57,10 @@ Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes) {
 Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes,
                                                    const FastPathPins& pins) {
   std::unique_ptr<FastPath> path(new FastPath(sizes, pins));
+  if (std::uint64_t{path->cpus_} * sizes.rs_max > kRsCountsMax) {
+    return fail(E2BIG, fmt::format("rs_max = {}: with {} CPUs XDP can count for {} at most",
+                                   sizes.rs_max, path->cpus_, kRsCountsMax / path->cpus_));
+  }
   LB_TRY_ASSIGN(path->acl_, AclTries::create(sizes.acl_max));  // filled anew by each lbd
   pins.dir.remove_all(kFreshPin);  // of an lbd that was killed before they were in force
   if (pins.dir && pins.adopt) {
@@ -110,7 +120,7 @@ void FastPath::list_maps() {
   add(devs_, {.name = "devs", .type = BPF_MAP_TYPE_DEVMAP, .entries = LB_PORTS_MAX});
   add(beats_, mapped_array("beats", sizeof(lb_beat), LB_QUEUES_MAX));
   add(service_counts_, mapped_array("service_counts", sizeof(lb_service_count), cpus_ * services));
-  add(rs_counts_, mapped_array("rs_counts", sizeof(lb_rs_count), cpus_ * sizes_.rs_max));
+  add(rs_counts_, mapped_array("rs_counts", cpus_ * sizes_.rs_max * sizeof(lb_rs_count), 1));
   add(rs_members_, mapped_array("rs_members", sizeof(lb_rs_member), sizes_.rs_max));
   add(flows4_, mapped_array("flows4", sizeof(lb_flow_bucket4), sizes_.queues * sizes_.buckets4));
   add(flows6_, mapped_array("flows6", sizeof(lb_flow_bucket6), sizes_.queues * sizes_.buckets6));
@@ -155,8 +165,11 @@ void FastPath::give_to(BpfSpec& spec) const {
   spec.constant("index_mask", index_room_.slots - 1)
       .constant("range_mask", index_room_.ranges - 1)
       .constant("ids_mask", index_room_.ids - 1)
+      .constant("ids_offset",
+                static_cast<__u32>(LB_IDS_OFFSET(index_room_.slots, index_room_.ranges)))
       .constant("services_max", sizes_.services_max)
       .constant("rs_max", sizes_.rs_max)
+      .constant("rs_counts_max", cpus_ * sizes_.rs_max)
       .constant("flow_buckets4", sizes_.buckets4)
       .constant("flow_buckets6", sizes_.buckets6)
       .constant("flow_hash_kind", static_cast<__u32>(sizes_.hash));

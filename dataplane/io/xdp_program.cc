@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <span>
 
 #include "bpf/lb_explain.skel.h"
@@ -56,15 +57,15 @@ std::uint64_t* place_of(XdpProgram::CounterValues& values, std::uint32_t index) 
 Result<XdpProgram> XdpProgram::load(const FastPath& shared, const Build& build) {
   BpfSpec spec = spec_of(kProgram, lb_xdp__elf_bytes, shared);
   if (!build.elf.empty()) spec.elf = build.elf;
-  spec.constant("short_way_first", static_cast<std::uint8_t>(build.short_way));
-  return load(spec);
+  LB_TRY_ASSIGN(XdpProgram program, load(spec));
+  program.short_way_ = build.short_way;
+  return program;
 }
 
 Result<XdpProgram> XdpProgram::load_explaining(const FastPath& shared, const XdpProgram& port) {
   BpfSpec spec = spec_of("lb_explain", lb_explain__elf_bytes, shared);
   spec.shared_maps.push_back({"xsks", port.xsks_});
   spec.shared_maps.push_back({".data.settings", port.settings_map_});
-  spec.constant("short_way_first", std::uint8_t{0});  // the notes are made on the long way
   return load(spec);
 }
 
@@ -222,6 +223,13 @@ Status XdpProgram::set_socket(std::uint32_t queue, int socket_fd) {
 }
 
 Status XdpProgram::write_settings() {
+  const bool short_way = short_way_ && settings_.panic == 0 && settings_.mac_valid != 0 &&
+                         settings_.engine == LB_ENGINE_HYBRID;
+  std::uint64_t mac = 0;
+  std::memcpy(&mac, settings_.mac, sizeof settings_.mac);
+  settings_.short_mac = short_way ? mac << 16 : LB_NO_SHORT_MAC;
+  settings_.short_port =
+      (settings_.sends >> settings_.port & 1) != 0 ? settings_.port : LB_NO_SHORT_PORT;
   __u32 zero = 0;
   if (bpf_map_update_elem(settings_map_, &zero, &settings_, BPF_ANY) != 0) {
     return fail_errno(errno, "settings of the XDP program");

@@ -110,6 +110,7 @@ class XdpProgram {
   BpfObject object_;
   BpfLink link_;
   bool live_ = false;
+  bool short_way_ = true;
   TakenXdp replaced_;
   lb_settings settings_{};
   int xsks_ = -1, settings_map_ = -1, counters_ = -1, program_ = -1;  // object_'s

@@ -5,6 +5,7 @@
 #include "dataplane/table/kernel_index.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <bit>
@@ -124,8 +125,15 @@ class Builder {
   }
 
   void name_members(const Service& service, std::uint32_t ref, lb_index_slot& slot) {
-    if (service.members.size() > room_.ids - next_id_) return;
+    if (service.members.size() > room_.ids - next_id_) {
+      spdlog::warn(
+          "{}: the index has no room for the ids of its {} real servers; workers forward "
+          "it: raise rs_max",
+          service.address.to_string(), service.members.size());
+      return;
+    }
     slot.table = ref;
+    slot.table_key = ref & LB_TABLE_KEY_MASK;
     slot.list_first = next_id_;
     slot.list_count = static_cast<std::uint16_t>(service.members.size());
     for (RsId id : service.members) ids()[next_id_++] = raw(id);

@@ -7,6 +7,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <random>
 #include <set>
 
@@ -31,15 +32,21 @@ class Services {
       for (int last : {21, 22, 23}) add(i, last);
     }
   }
-  void add(std::size_t i, int last) {
-    RealServer& rs = all_[i].servers[last];
-    rs = {};
+  void add(std::size_t i, int last) { all_[i].servers[last] = real_server(i, last); }
+  /// Gives the service a sorry server, or takes it away.
+  void toggle_sorry(std::size_t i) {
+    auto& sorry = all_[i].sorry;
+    sorry ? sorry.reset() : static_cast<void>(sorry = real_server(i, 99));
+  }
+  RealServer real_server(std::size_t i, int last) {
+    RealServer rs;
     rs.id = make_rs_id(static_cast<std::uint32_t>(i * 100) + static_cast<std::uint32_t>(last),
                        ++incarnation_);
     rs.address = ip("10.0.0." + std::to_string(last));
     rs.mac = MacAddr{{2, 0, 0, 0, 0, static_cast<std::uint8_t>(last)}};
     rs.has_mac = rs.up = true;
     rs.weight = 1;
+    return rs;
   }
   std::map<int, RealServer>& servers(std::size_t i) { return all_[i].servers; }
   Service& service(std::size_t i) { return all_[i].service; }
@@ -49,10 +56,11 @@ class Services {
     std::vector<RealServer> list;
     for (const auto& [last, rs] : all_[i].servers) list.push_back(rs);
     Service& service = all_[i].service;
+    const auto& sorry = all_[i].sorry;
     service.id = make_service_id(static_cast<std::uint32_t>(i), 1);
     const Status given = keeper.give_table({.service = service,
                                             .real_servers = list,
-                                            .sorry = nullptr,
+                                            .sorry = sorry ? &*sorry : nullptr,
                                             .ports = ports_,
                                             .mh_slots = kSlots,
                                             .window_s = kWindow});
@@ -73,6 +81,7 @@ class Services {
   struct One {
     Service service;
     std::map<int, RealServer> servers;
+    std::optional<RealServer> sorry;
   };
   std::vector<EgressPort> ports_;
   std::vector<One> all_;
@@ -234,6 +243,12 @@ void expect_same(const TableObject& shared, const TableObject& alone) {
   }
 }
 
+/// Whether a sorry server owns the first slot.
+bool is_sorry(const TableObject& table) {
+  const std::uint16_t owner = table.hot(0) & LB_SLOT_OWNER;
+  return owner != LB_SLOT_NOBODY && table.name(owner).sorry != 0;
+}
+
 TEST(SharedTablesModel, SharingChangesNothingForAService) {
   constexpr std::size_t kCount = 6;
   std::mt19937 random(7);
@@ -244,14 +259,15 @@ TEST(SharedTablesModel, SharingChangesNothingForAService) {
   for (std::size_t i = 0; i < kCount; ++i) {
     alone.push_back(std::make_unique<TableKeeper>(memory, lb_hash_key{1, 2}));
   }
-  std::size_t shared = 0, refused = 0;
+  std::size_t shared = 0, refused = 0, sorry = 0;
   std::uint32_t now = 100;
   for (int round = 0; round < 1500; ++round) {
     now += random() % 8 == 0 ? random() % (2 * kWindow) : random() % 3;
     const bool all = random() % 8 != 0;
     const std::size_t one = random() % kCount;
     const int last = static_cast<int>(20 + random() % 6);
-    const auto kind = random() % 6;
+    const auto kind = random() % 7;
+    const bool all_down = random() % 12 == 0;
     const bool refuse = random() % 6 == 0;
     refused += refuse;
     const bool alike = random() % 30 == 0;  // all have the same again, if not the same past
@@ -263,7 +279,11 @@ TEST(SharedTablesModel, SharingChangesNothingForAService) {
       for (std::size_t i = 0; i < kCount; ++i) {
         if (alike || (!all && i != one)) continue;
         auto& servers = world->servers(i);
-        if (!servers.contains(last)) {
+        if (all_down) {
+          for (auto& [_, rs] : servers) rs.up = false;
+        } else if (kind == 6) {
+          world->toggle_sorry(i);
+        } else if (!servers.contains(last)) {
           if (servers.size() < 5 && kind < 3) world->add(i, last);
         } else if (kind == 0 && servers.size() > 1) {
           servers.erase(last);
@@ -293,9 +313,11 @@ TEST(SharedTablesModel, SharingChangesNothingForAService) {
       ASSERT_NO_FATAL_FAILURE(expect_same(*services.service(i).table, *lonely.service(i).table));
     }
     shared += services.tables() < kCount;
+    sorry += is_sorry(*services.service(0).table);
   }
   EXPECT_GT(shared, 300U);
   EXPECT_GT(refused, 100U);
+  EXPECT_GT(sorry, 50U) << "rounds in which a sorry server had the first slot";
 }
 
 }  // namespace

@@ -20,7 +20,6 @@ class TableMaker {
  public:
   explicit TableMaker(std::uint32_t slots) : table_(HeapTableMemory().make(slots, 8).value()) {
     table_->head().slots = slots;
-    table_->head().generation = 7;
     for (std::uint32_t i = 0; i < slots; ++i) table_->hot_slots()[i] = LB_SLOT_NOBODY;
   }
   void member(std::uint32_t index, const IpAddr& address, std::uint32_t weight,
@@ -65,7 +64,6 @@ TEST(SlotShares, EachRealServersSlotsStandAgainstItsWeight) {
   EXPECT_EQ(shares.members[1].slots, 26U);
   EXPECT_DOUBLE_EQ(shares.members[1].percent_wanted, 25);
   EXPECT_EQ(shares.slots, 100U);
-  EXPECT_EQ(shares.generation, 7U);
   EXPECT_EQ(shares.open + shares.exceptions + shares.unowned, 0U);
   EXPECT_FALSE(shares.first_s);
 }
@@ -150,8 +148,8 @@ TEST(SlotsJson, HasAllOfTheDocument) {
   settings.scheduler = Scheduler::Mh;
   auto answer = boost::json::parse(slots_json(kWeb, settings, &maker.table(), kNow)).as_object();
   for (const char* key :
-       {"service", "scheduler", "hashed", "generation", "slots", "open_slots", "exception_slots",
-        "unowned_slots", "window_s", "next_deadline_s", "last_deadline_s", "real_servers"}) {
+       {"service", "scheduler", "hashed", "slots", "open_slots", "exception_slots", "unowned_slots",
+        "window_s", "next_deadline_s", "last_deadline_s", "real_servers"}) {
     EXPECT_TRUE(answer.contains(key)) << key;
   }
   EXPECT_TRUE(answer.at("hashed").as_bool());

@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstring>
 #include <random>
 
+#include "bpf/lb_abi.h"
 #include "dataplane/packet/parse.h"
 #include "tests/support/frame.h"
 
@@ -94,6 +97,20 @@ TEST(Rewrite, UpdatesTheHeaderChecksumForEveryTtl) {
     PacketBuilder builder = packet(true).id(id).tos(tos).udp(1, 2);
     EXPECT_EQ(rewritten(builder.ttl(ttl).build()).bytes,
               builder.ttl(static_cast<std::uint8_t>(ttl - 1)).ethernet(kRsMac, kPortMac).build());
+  }
+}
+
+// The XDP program's way to the same bytes, for every checksum, right or wrong.
+TEST(Rewrite, LowersTheTtlAsTheXdpProgramDoes) {
+  for (std::uint32_t sum = 0; sum <= 0xffff; ++sum) {
+    const std::uint32_t ttl = 1 + sum * 7 % 255;
+    const std::uint32_t word = sum << 16 | (sum % 3 == 0 ? 6U : 17U) << 8 | ttl;
+    std::array<std::uint8_t, 20> header{};
+    std::memcpy(&header[8], &word, sizeof word);
+    decrement_ttl(header.data(), Family::V4);
+    std::uint32_t lowered = 0;
+    std::memcpy(&lowered, &header[8], sizeof lowered);
+    ASSERT_EQ(lb_ttl_less(word), lowered) << sum;
   }
 }
 
