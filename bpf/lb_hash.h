@@ -166,6 +166,8 @@ LB_INLINE __u64 lb_hash_vip(__u64 addr0, __u64 addr1, __u32 ports_proto_family,
 	__u64 h = (addr0 ^ key->k0) * 0x9e3779b97f4a7c15ull;
 
 	h += addr1 * 0xc2b2ae3d27d4eb4full;
+	/* Products carry upwards only: the ends of an IPv6 address lie in the upper halves. */
+	h += (addr0 >> 32) * 0x85ebca77c2b2ae63ull + (addr1 >> 32) * 0x27d4eb2f165667c5ull;
 	h += ports_proto_family * 0x165667b19e3779f9ull;
 	return __builtin_bswap64(h); /* the upper bits depend on all of the key */
 }

@@ -45,7 +45,10 @@ struct {
 } devs SEC(".maps");
 
 /* In a map of its own, that user space writes as a whole; here a load away. */
-struct lb_settings settings SEC(".data.settings") = {};
+struct lb_settings settings SEC(".data.settings") = {
+	.short_port = LB_NO_SHORT_PORT,
+	.short_mac = LB_NO_SHORT_MAC,
+};
 
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

@@ -57,7 +57,7 @@ short_service(const struct lb_index_head *index, __u64 addr0, __u64 addr1, __u32
 	const __u64 *addr = (const __u64 *)slot->key.addr;
 	int range;
 
-	/* Of an IPv4 address the second word is 0, whose it may be. */
+	/* The second word of an IPv4 address is 0 in every key. */
 	if (*(const __u32 *)&slot->key.port_be != what || addr[0] != addr0 ||
 	    (what >> 24 == 6 && addr[1] != addr1)) {
 		if (slot->key.family) /* the service on this port may be further on */

@@ -69,8 +69,8 @@ Result<std::unique_ptr<FastPath>> FastPath::create(const FastPathSizes& sizes,
     path->let_go();
     if (!pins.dir.names(kMapPin).empty()) {
       spdlog::warn(
-          "pins {}: not taken over, all maps are made anew (flows go on as far as their hash "
-          "leads them): {}",
+          "pins {}: not taken over, all maps are made anew (flows go on as far as their hash, "
+          "where it is the same, leads them): {}",
           pins.dir.path(), taken.error().message);
     }
   }

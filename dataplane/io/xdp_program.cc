@@ -229,7 +229,7 @@ Status XdpProgram::write_settings() {
   std::memcpy(&mac, settings_.mac, sizeof settings_.mac);
   settings_.short_mac = short_way ? mac << 16 : LB_NO_SHORT_MAC;
   settings_.short_port =
-      (settings_.sends >> settings_.port & 1) != 0 ? settings_.port : LB_NO_SHORT_PORT;
+      (settings_.sends >> (settings_.port & 31) & 1) != 0 ? settings_.port : LB_NO_SHORT_PORT;
   __u32 zero = 0;
   if (bpf_map_update_elem(settings_map_, &zero, &settings_, BPF_ANY) != 0) {
     return fail_errno(errno, "settings of the XDP program");

@@ -5,7 +5,6 @@
 #include "dataplane/table/kernel_index.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <bit>
@@ -125,13 +124,7 @@ class Builder {
   }
 
   void name_members(const Service& service, std::uint32_t ref, lb_index_slot& slot) {
-    if (service.members.size() > room_.ids - next_id_) {
-      spdlog::warn(
-          "{}: the index has no room for the ids of its {} real servers; workers forward "
-          "it: raise rs_max",
-          service.address.to_string(), service.members.size());
-      return;
-    }
+    if (service.members.size() > room_.ids - next_id_) return;
     slot.table = ref;
     slot.table_key = ref & LB_TABLE_KEY_MASK;
     slot.list_first = next_id_;

@@ -24,8 +24,7 @@ struct IndexRoom {
   [[nodiscard]] static IndexRoom for_services(std::uint32_t services_max,
                                               std::uint32_t rs_max) noexcept;
   [[nodiscard]] constexpr std::size_t bytes() const noexcept {
-    return sizeof(lb_index_head) + slots * sizeof(lb_index_slot) + ranges * sizeof(lb_index_range) +
-           ids * sizeof(std::uint32_t);
+    return LB_IDS_OFFSET(slots, ranges) + ids * sizeof(std::uint32_t);
   }
 };
 

@@ -85,6 +85,9 @@ class Reader {
                            .port_last = last};
     one.table_ref = slot.table;
     if (one.table_ref != LB_TABLE_NONE) {
+      if (slot.table_key != (slot.table & LB_TABLE_KEY_MASK)) {
+        return fail(EINVAL, "an index with two keys for a table");
+      }
       if (slot.list_first > rs_ids_.size() || slot.list_count > rs_ids_.size() - slot.list_first) {
         return fail(EINVAL, "an index whose real servers lie outside of it");
       }

@@ -173,12 +173,12 @@ Status check_table(const Service& service, const ServiceTableSpec& spec, const B
   }
   for (std::uint32_t i = 0; i < table.head().members; ++i) {
     const RsId id = service.members[i];
-    if (id == RsId::None && table.member(i).place == 0) continue;
+    const lb_rs_entry& entry = table.member(i);
+    if (id == RsId::None && entry.place == 0 && entry.flags == 0) continue;
     const std::uint32_t index = by_slot[slot_of(id)];
     const bool own = index == service.sorry ||
                      (index >= service.rs_first && index < service.rs_first + service.rs_count);
-    if (table.member(i).place != i + 1 || index == kNobody || !own ||
-        spec.real_servers[index].id != id) {
+    if (entry.place != i + 1 || index == kNobody || !own || spec.real_servers[index].id != id) {
       return fail(EINVAL, fmt::format("service {}: member {} of its table is none of its servers",
                                       service.address.to_string(), i));
     }

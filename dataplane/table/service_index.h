@@ -66,6 +66,10 @@ class ServiceIndex {
   [[nodiscard]] std::uint32_t find(const Key& key) const noexcept {
     return slots_[position(key)].value;
   }
+  /// How many slots behind the first one a search for the key ends.
+  [[nodiscard]] std::size_t steps(const Key& key) const noexcept {
+    return (position(key) - home(key)) & mask_;
+  }
   [[nodiscard]] std::size_t memory_bytes() const noexcept { return slots_.size() * sizeof(Slot); }
 
  private:
@@ -79,14 +83,20 @@ class ServiceIndex {
     return port.raw() | std::uint64_t{proto} << 16 | static_cast<std::uint64_t>(kind) << 24 |
            static_cast<std::uint64_t>(family) << 32;
   }
-  /// Where the key stands, or the empty slot where it would. Ends, since at least half of the slots
-  /// are empty.
-  [[nodiscard]] std::size_t position(const Key& key) const noexcept {
+  /// Where a search for the key begins.
+  [[nodiscard]] std::size_t home(const Key& key) const noexcept {
     // Cheap, since it is done for every packet: who sends packets chooses among keys that are
     // there.
     std::uint64_t h = (key.address[0] ^ lb_rotl64(key.what, 32) ^ secret_.k0) * kMultiplier;
-    h = (h ^ (h >> 32) ^ key.address[1]) * kMultiplier;
-    std::size_t at = (h >> 32) & mask_;
+    std::uint64_t end = key.address[1] * 0x9e3779b97f4a7c15U;
+    end ^= end >> 32;  // products carry upwards only, and the end of an IPv6 address is uppermost
+    h = (h ^ (h >> 32) ^ end) * kMultiplier;
+    return (h >> 32) & mask_;
+  }
+  /// Where the key stands, or the empty slot where it would. Ends, since at least half of the slots
+  /// are empty.
+  [[nodiscard]] std::size_t position(const Key& key) const noexcept {
+    std::size_t at = home(key);
     while (slots_[at].value != kNone && slots_[at].key != key) at = (at + 1) & mask_;
     return at;
   }

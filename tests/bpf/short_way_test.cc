@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The short way of the XDP program against its long way and against the workers' own choice of a
 // slot: on packets that are nearly common, by both flow hashes.
+#include <functional>
+#include <map>
 #include <random>
 #include <set>
+#include <utility>
+#include <vector>
 
 #include "dataplane/table/slot_decision.h"
 #include "tests/bpf/xdp_program_run.h"
@@ -89,7 +93,10 @@ class ShortWay : public XdpProgramRun, public testing::WithParamInterface<lb_has
     const auto slot = slot_of_flow(service, *service.table, key, flow_hash(key, secret), secret);
     return slot_of(service.members.at(service.table->hot(slot) & LB_SLOT_OWNER));
   }
+  /// Packets on both ways: they go alike, with the same bytes and counters.
+  void compare(class NearlyCommon& packets, int rounds);
   std::optional<XdpProgram> other_;  ///< without the short way
+  std::map<std::string, int> went_;  ///< packets by outcome
 };
 
 /// Packets of which most are common, and the rest only just not.
@@ -106,6 +113,7 @@ class NearlyCommon {
         v4 ? any({kVip, kVip, kVip, "192.0.2.20", "192.0.2.99"}) : kVip6);
     packet.ethernet(one_of(20) == 0   ? test::mac("02:00:00:00:00:ff")
                     : one_of(20) == 0 ? test::mac("00:00:5e:00:01:07")
+                    : one_of(20) == 0 ? test::mac("00:00:5e:00:02:07")
                                       : kPortMac,
                     kPeerMac);
     packet.ttl(one_of(10) == 0 ? any<std::uint8_t>({0, 1, 2, 255}) : 64);
@@ -133,10 +141,8 @@ class NearlyCommon {
   std::mt19937 random_;
 };
 
-TEST_P(ShortWay, DecidesAsTheLongWay) {
-  NearlyCommon packets(20'261'128);
-  int sent = 0, handed = 0, dropped = 0, passed = 0;
-  for (int round = 0; round < kRounds; ++round) {
+void ShortWay::compare(NearlyCommon& packets, int rounds) {
+  for (int round = 0; round < rounds; ++round) {
     const Bytes frame = packets.next();
     Run here = run_counted(frame);
     std::swap(program_, other_);
@@ -148,15 +154,56 @@ TEST_P(ShortWay, DecidesAsTheLongWay) {
     ASSERT_EQ(here.outcome.alone, there.outcome.alone) << round;
     ASSERT_EQ(here.outcome.bytes, there.outcome.bytes) << round;
     ASSERT_EQ(here.counted, there.counted) << round << " " << what;
-    ++(what == "tx" || what == "redirect" ? sent
-       : what == "af_xdp"                 ? handed
-       : what == "pass"                   ? passed
-                                          : dropped);
+    ++went_[what == "redirect" ? "tx" : what];
   }
-  EXPECT_GT(sent, kRounds / 10);
-  EXPECT_GT(handed, kRounds / 100);
-  EXPECT_GT(dropped, kRounds / 50);
-  EXPECT_GT(passed, kRounds / 50);
+}
+
+TEST_P(ShortWay, DecidesAsTheLongWay) {
+  NearlyCommon packets(20'261'128);
+  ASSERT_NO_FATAL_FAILURE(compare(packets, kRounds));
+  EXPECT_GT(went_["tx"], kRounds / 10);
+  EXPECT_GT(went_["af_xdp"], kRounds / 100);
+  EXPECT_GT(went_["pass"], kRounds / 50);
+  EXPECT_LT(went_["tx"] + went_["af_xdp"] + went_["pass"], kRounds - kRounds / 50) << "dropped";
+}
+
+TEST_P(ShortWay, IsTakenOnlyWhereTheSettingsAllowIt) {
+  using Set = std::function<Status(XdpProgram&)>;
+  const auto forwarding = [](lb_engine engine, std::uint32_t sends) -> Set {
+    return [=](XdpProgram& program) {
+      return program.set_forwarding(
+          {.port = PortIndex{}, .engine = engine, .sends = sends, .stale_ms = 60'000});
+    };
+  };
+  const auto mac = [](const MacAddr& address) -> Set {
+    return [=](XdpProgram& program) { return program.set_mac(address); };
+  };
+  const auto panic = [](bool on) -> Set {
+    return [=](XdpProgram& program) { return program.set_panic(on); };
+  };
+  NearlyCommon packets(7);
+  for (const auto& [name, sets] : std::vector<std::pair<const char*, std::vector<Set>>>{
+           {"panic", {panic(true)}},
+           {"panic, then another MAC", {mac(test::mac("02:00:00:00:00:ff"))}},
+           {"another MAC", {panic(false)}},
+           {"any MAC", {mac({})}},
+           {"afxdp", {forwarding(LB_ENGINE_AFXDP, ~0U), mac(kPortMac)}},
+           {"sends to nobody", {forwarding(LB_ENGINE_HYBRID, 0)}},
+           {"sends to itself", {forwarding(LB_ENGINE_HYBRID, 1)}},
+           {"sends to another", {forwarding(LB_ENGINE_HYBRID, 2)}},
+           {"all again", {forwarding(LB_ENGINE_HYBRID, ~0U)}}}) {
+    SCOPED_TRACE(name);
+    for (const Set& set : sets) {
+      ASSERT_TRUE(set(*program_));
+      ASSERT_TRUE(set(*other_));
+    }
+    went_.clear();
+    ASSERT_NO_FATAL_FAILURE(compare(packets, kRounds / 40));
+  }
+  EXPECT_GT(went_["tx"], kRounds / 400);
+  world_->spec().decrement_ttl = false;
+  install();
+  ASSERT_NO_FATAL_FAILURE(compare(packets, kRounds / 40));
 }
 
 TEST_P(ShortWay, ChoosesTheSlotThatAWorkerWould) {

@@ -3,8 +3,11 @@
 #include "dataplane/table/kernel_index.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <array>
 #include <cstring>
 #include <random>
 
@@ -44,6 +47,17 @@ class Index {
       if (there.key.family == 0) break;
     }
     return nullptr;
+  }
+  /// How far a slot is behind the place of its key.
+  [[nodiscard]] int away(const lb_index_slot& there) const {
+    std::uint64_t words[2];
+    std::uint32_t what = 0;
+    std::memcpy(words, there.key.addr, sizeof words);
+    std::memcpy(&what, &there.key.port_be, sizeof what);
+    const auto home =
+        static_cast<std::uint32_t>(lb_hash_vip(words[0], words[1], what, &head().index_key));
+    const auto at = static_cast<std::uint32_t>(&there - &slot(0));
+    return static_cast<int>((at - home) & (room_.slots - 1));
   }
   [[nodiscard]] std::uint32_t service(const IpAddr& vip, std::uint8_t proto,
                                       std::uint16_t port) const {
@@ -118,6 +132,67 @@ TEST(KernelIndex, FindsWhatTheTableFinds) {
       EXPECT_EQ(index.service(IpAddr::v4(key.vip), key.proto, port),
                 found == nullptr ? 0U : raw(found->id));
     }
+  }
+}
+
+/// The slots behind its place of the key that is farthest from it; fails where one is not found.
+int longest_search(const std::vector<std::string>& services, std::uint32_t services_max) {
+  SpecBuilder builder;
+  for (const std::string& service : services) builder.service(service);
+  auto table = builder.build();
+  const Index index = index_of(*table, services_max);
+  int longest = 0;
+  for (const Service& service : table->services()) {
+    const ServiceAddr& address = service.address;
+    const auto* slot = index.find(address.vip, raw(address.proto), address.port_first);
+    if (slot == nullptr) return LB_INDEX_PROBES;
+    longest = std::max(longest, index.away(*slot));
+  }
+  return longest;
+}
+
+// Addresses and ports that differ in few bits, wherever those are.
+TEST(KernelIndex, SetsWithAPatternAreSpread) {
+  std::vector<std::string> ends, ports, subnets;
+  for (int i = 1; i < 256; ++i) {
+    for (int port : {389, 995, 443, 140}) {
+      ends.push_back(fmt::format("[2001:db8::{:x}]:{}/tcp", i, port));
+    }
+  }
+  EXPECT_LE(longest_search(ends, 1024), 8);
+  for (int group = 0; group < 8; ++group) {
+    std::vector<std::string> vips;
+    for (int i = 1; i <= 1000; ++i) {
+      std::array<int, 8> groups{0x2001, 0xdb8, 1, 2, 3, 4, 5, 6};
+      groups[static_cast<std::size_t>(group)] = 0x2000 + i;
+      vips.push_back(fmt::format("[{:x}]:80/tcp", fmt::join(groups, ":")));
+      vips.push_back(fmt::format("[{:x}]:443/tcp", fmt::join(groups, ":")));
+    }
+    EXPECT_LE(longest_search(vips, 2048), 8) << group;
+  }
+  for (int i = 1; i <= 8000; ++i) ports.push_back(fmt::format("192.0.2.1:{}/tcp", i));
+  EXPECT_LE(longest_search(ports, 8192), 8);
+  for (int i = 0; i < 4000; ++i) {
+    subnets.push_back(fmt::format("10.{}.{}.1:80/tcp", i / 256, i % 256));
+    subnets.push_back(fmt::format("10.{}.{}.1:443/udp", i / 256, i % 256));
+  }
+  EXPECT_LE(longest_search(subnets, 8192), 8);
+}
+
+TEST(ServiceIndex, SetsWithAPatternAreSpread) {
+  for (std::size_t byte = 0; byte < 16; ++byte) {
+    ServiceIndex index(510, {1, 2});
+    std::vector<ServiceIndex::Key> keys;
+    for (std::uint32_t i = 0; i < 510; ++i) {
+      std::array<std::uint8_t, 16> address{0x20, 1, 0xd, 0xb8};
+      address[byte] = static_cast<std::uint8_t>(i / 2);
+      keys.push_back(ServiceIndex::key_v6(address.data(), ServiceIndex::Kind::Exact, 6,
+                                          Be16::from_host(i % 2 == 0 ? 80 : 443)));
+      ASSERT_TRUE(index.insert(keys.back(), i));
+    }
+    std::size_t steps = 0;
+    for (const auto& key : keys) steps += index.steps(key);
+    EXPECT_LT(steps, 2 * keys.size()) << "byte " << byte;
   }
 }
 
