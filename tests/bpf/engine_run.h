@@ -3,6 +3,7 @@
 // made by hand.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <memory>
@@ -74,6 +75,8 @@ class EngineRun : public testing::Test {
     auto started = Engine::start(config);
     ASSERT_TRUE(started) << started.error().message;
     engine_ = std::move(*started);
+    // A worker gives the kernel frames when it runs; a packet that comes before is lost.
+    ASSERT_TRUE(eventually([&] { return total(&WorkerCounters::steps) > 0; }));
   }
   void publish(std::uint32_t egress) {
     auto published = engine_->publish(one_service(*engine_, egress));
@@ -107,6 +110,18 @@ class EngineRun : public testing::Test {
       sum += counters->worker.drops[static_cast<std::size_t>(reason)].get();
     }
     return sum;
+  }
+  /// For messages: what became of packets.
+  std::string what_was_counted() const {
+    std::string text =
+        fmt::format("received {}, sent {}, generation {}", total(&WorkerCounters::rx_packets),
+                    total(&WorkerCounters::tx_packets),
+                    static_cast<std::uint64_t>(engine_->workers()[0].generation));
+    for (std::size_t i = 0; i < kDropReasons; ++i) {
+      const auto count = drops(static_cast<DropReason>(i));
+      if (count > 0) text += fmt::format(", dropped {} by reason {}", count, i);
+    }
+    return text;
   }
   static std::string start_error(const DataplaneConfig& config) {
     auto started = Engine::start(config);

@@ -115,7 +115,7 @@ TEST_F(EngineRun, RemovedServiceNoLongerReachesTheWorkers) {
   ASSERT_NO_FATAL_FAILURE(start(small_config({"d0"})));
   ASSERT_NO_FATAL_FAILURE(publish(0));
   RawEnd client("c0");
-  ASSERT_TRUE(goes_through(client, client));
+  ASSERT_TRUE(goes_through(client, client)) << what_was_counted();
   ASSERT_TRUE(engine_->publish(one_service(*engine_, 0, false)));
   EXPECT_FALSE(goes_through(client, client, 50));
   EXPECT_EQ(total(&WorkerCounters::rx_packets), 1U);

@@ -46,12 +46,17 @@ class PrivateNet {
   static bool run(const std::string& command) {
     return std::system((command + " >/dev/null 2>&1").c_str()) == 0;  // NOLINT: a test's own words
   }
-  /// A pair, both ends up, with so many queues each.
+  /// A pair, both ends up, with so many queues each. Until the kernel has seen that the carrier is
+  /// there, which it does in its own time, what is sent is lost without a word.
   static bool veth(const std::string& near, const std::string& far, int queues = 1) {
     auto n = std::to_string(queues);
     auto q = " numtxqueues " + n + " numrxqueues " + n + " ";
     return run("ip link add " + near + q + "type veth peer name " + far + q) &&
-           run("ip link set " + near + " up") && run("ip link set " + far + " up");
+           run("ip link set " + near + " up") && run("ip link set " + far + " up") &&
+           eventually([&] { return is_up(near) && is_up(far); });
+  }
+  static bool is_up(const std::string& interface) {
+    return run("ip -o link show dev " + interface + " | grep -q 'state UP'");
   }
 
  private:

@@ -118,6 +118,7 @@ Status ThreeWays::begin(std::uint64_t seed) {
 
 Status ThreeWays::forget() {
   number_ = 0;
+  swept_ = false;
   begun_ = tick_ms_now();
   alone_ = false;
   LB_TRY(program_->set_socket(0, socket_.get()));
@@ -170,6 +171,8 @@ void ThreeWays::let_idle() {
 }
 
 void ThreeWays::sweep() {
+  if (swept_) return;
+  swept_ = true;
   const TickMs now = tick_ms_now();
   out_->clear();
   (void)pipeline_->maintain(now, *table_, *out_);

@@ -40,7 +40,8 @@ class ThreeWays {
   [[nodiscard]] Status change();
   /// Every flow was seen 100 s earlier.
   void let_idle();
-  /// The ageing of the worker goes once around.
+  /// The ageing of the worker goes once around: the first time only, since each further turn takes
+  /// it 8 s of the clock, which the program has as well.
   void sweep();
   /// The worker is gone: from now on the program decides by itself, and the pipeline gets nothing.
   [[nodiscard]] Status stop_worker();
@@ -109,6 +110,7 @@ class ThreeWays {
   PipelineOptions options_;
   XdpProgram::Forwarding forwarding_;
   bool alone_ = false;        // the worker is gone
+  bool swept_ = false;        // the ageing went around
   bool only_handed_ = false;  // the pipeline gets what a worker would get, and no more
   std::uint64_t seed_ = 0, number_ = 0;
   TickMs begun_ = 0;
