@@ -188,8 +188,8 @@ def stop(child, signal_number=signal.SIGTERM, seconds=10):
 class Lbd:
     """An lbd in the director of a bed, for the length of a `with` block. The socket answers when it begins."""
 
-    def __init__(self, bed, config, *arguments, role="dir", name="lbd"):
-        self.bed, self.role, self.arguments = bed, role, arguments
+    def __init__(self, bed, config, *arguments, role="dir", name="lbd", program=BUILD / "control/lbd"):
+        self.bed, self.role, self.arguments, self.program = bed, role, arguments, program
         self.file, self.log_file = bed.run / f"{name}.toml", bed.run / f"{name}.log"
         self.socket = bed.run / f"{name}.sock"
         self.file.write_text(config)
@@ -214,7 +214,7 @@ class Lbd:
         """Starts lbd and waits for nothing."""
         with self.log_file.open("a") as log:
             self.process = subprocess.Popen(
-                self.bed.command(self.role, BUILD / "control/lbd", "--config", self.file, *self.arguments),
+                self.bed.command(self.role, self.program, "--config", self.file, *self.arguments),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def _settled(self):

@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import subprocess
+import sys
 import time
 
 MEMORY = os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "sluice-tidy")
@@ -99,3 +100,8 @@ def check(build, long=False):
             jobs.append((path, pool.submit(look, build, path, options, mark)))
         for path, job in jobs:
             yield path, job.result()
+
+
+if __name__ == "__main__":
+    found = [complaints for _, complaints in check(sys.argv[1]) if complaints is not None]
+    sys.exit("\n".join(found) or 0)

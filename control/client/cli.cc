@@ -120,6 +120,7 @@ int run(const std::vector<std::string>& arguments, std::ostream& out, std::ostre
   add_acl_commands(app, chosen);
   add_show_commands(app, chosen);
   add_host_commands(app, chosen);
+  add_observe_commands(app, chosen);
   try {
     // CLI11 takes them last first.
     app.parse(std::vector<std::string>(arguments.rbegin(), arguments.rend()));

@@ -41,5 +41,7 @@ void add_show_acl(CLI::App& show, Chosen& chosen);
 void add_show_commands(CLI::App& app, Chosen& chosen);
 /// save, check, reload, panic, reset, rs-setup
 void add_host_commands(CLI::App& app, Chosen& chosen);
+/// observe leak, pages, self
+void add_observe_commands(CLI::App& app, Chosen& chosen);
 
 }  // namespace lb::client

@@ -58,6 +58,9 @@ class Session {
   [[nodiscard]] bool json() const { return options_.json; }
   [[nodiscard]] bool human() const { return options_.human; }
   [[nodiscard]] bool colour() const { return colour_; }
+  /// For commands that print over time.
+  [[nodiscard]] std::ostream& out() const { return out_; }
+  [[nodiscard]] std::ostream& err() const { return err_; }
 
  private:
   GlobalOptions options_;

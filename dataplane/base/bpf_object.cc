@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "dataplane/base/bpf_object_log.h"
+#include "dataplane/base/tracefs.h"
 
 namespace lb {
 namespace {
@@ -78,6 +79,38 @@ Status set_constant(bpf_object* object, const BpfSpec::Constant& constant) {
                   fmt::format("no constant {} in the object", constant.name));
 }
 
+/// What of the object is other than its ELF file says.
+Status prepare_object(bpf_object* object, const BpfSpec& spec) {
+  for (const auto& [name, entries] : spec.map_sizes) {
+    bpf_map* map = bpf_object__find_map_by_name(object, name.c_str());
+    if (map == nullptr) {
+      return bpf_fail(BpfError::NoSuchSymbol, fmt::format("no map {} in the object", name));
+    }
+    if (int error = bpf_map__set_max_entries(map, entries); error != 0) {
+      return bpf_fail(classify(-error), fmt::format("map {} cannot have {} entries: {}", name,
+                                                    entries, std::strerror(-error)));
+    }
+  }
+  for (const auto& [name, type] : spec.attach_types) {
+    bpf_program* program = bpf_object__find_program_by_name(object, name.c_str());
+    if (program == nullptr) {
+      return bpf_fail(BpfError::NoSuchSymbol, fmt::format("no program {} in the object", name));
+    }
+    bpf_program__set_expected_attach_type(program, static_cast<bpf_attach_type>(type));
+  }
+  for (const auto& name : spec.left_out) {
+    bpf_program* program = bpf_object__find_program_by_name(object, name.c_str());
+    bpf_map* map = bpf_object__find_map_by_name(object, name.c_str());
+    if (program == nullptr && map == nullptr) {
+      return bpf_fail(BpfError::NoSuchSymbol,
+                      fmt::format("no program or map {} in the object", name));
+    }
+    if (program != nullptr) bpf_program__set_autoload(program, false);
+    if (map != nullptr) bpf_map__set_autocreate(map, false);
+  }
+  return {};
+}
+
 Status prepare(bpf_object* object, const BpfSpec& spec, std::span<const std::size_t> choice) {
   for (const auto& constant : spec.constants) LB_TRY(set_constant(object, constant));
   for (const auto& shared : spec.shared_maps) {
@@ -90,6 +123,7 @@ Status prepare(bpf_object* object, const BpfSpec& spec, std::span<const std::siz
                                                     std::strerror(-error)));
     }
   }
+  LB_TRY(prepare_object(object, spec));
   for (std::size_t group = 0; group < spec.alternatives.size(); ++group) {
     for (std::size_t i = 0; i < spec.alternatives[group].size(); ++i) {
       const auto& name = spec.alternatives[group][i];
@@ -117,7 +151,9 @@ bool advance(const BpfSpec& spec, std::vector<std::size_t>& choice, const std::s
 
 std::unexpected<Error> load_failed(const BpfSpec& spec, int error, const BpfLog& log) {
   BpfError code = classify(error);
-  if (code == BpfError::Rejected && access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
+  // libbpf says ESRCH when it looks for BTF in vain.
+  if ((code == BpfError::Rejected || error == ESRCH) &&
+      access("/sys/kernel/btf/vmlinux", R_OK) != 0) {
     code = BpfError::NoBtf;
   }
   std::string hint;
@@ -274,6 +310,7 @@ Result<BpfLink> BpfObject::attach(const std::string& name) const {
   if (found == nullptr) {
     return bpf_fail(BpfError::NoSuchSymbol, fmt::format("{} has no program {}", name_, name));
   }
+  if (bpf_program__type(found) == BPF_PROG_TYPE_TRACEPOINT) LB_TRY(make_tracefs_visible());
   BpfLog log;
   BpfLink link;
   link.link_.reset(bpf_program__attach(found));

@@ -59,6 +59,19 @@ struct BpfSpec {
   /// raw tracepoint -> tracepoint).
   std::vector<std::vector<std::string>> alternatives;
 
+  struct MapSize {
+    std::string name;
+    std::uint32_t entries;
+  };
+  std::vector<MapSize> map_sizes{};  ///< in the place of the object's own max_entries
+  struct AttachType {
+    std::string program;
+    std::uint32_t type;  ///< enum bpf_attach_type; libbpf need not know it
+  };
+  std::vector<AttachType> attach_types{};  ///< in the place of what the section says
+  /// Programs and maps that are not wanted this time.
+  std::vector<std::string> left_out{};
+
   /// Gives a `const volatile` variable of the object its value.
   template <class T>
   BpfSpec& constant(std::string symbol, const T& value) {

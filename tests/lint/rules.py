@@ -46,7 +46,7 @@ MAY_INCLUDE = {
 # What only some files may include: a pattern of the header, and of the files that may.
 WRAPPED = [
     (r"^xdp/", r"^(dataplane/io/|testbed/|tests/)", "libxdp"),
-    (r"^bpf/(bpf|libbpf|btf|xsk)\.h$", r"^(dataplane/base/bpf_object|dataplane/base/pin_dir|dataplane/io/|testbed/|tests/)", "libbpf"),
+    (r"^bpf/(bpf|libbpf|btf|xsk)\.h$", r"^(dataplane/base/bpf_|dataplane/base/pin_dir|dataplane/io/|testbed/|tests/)", "libbpf"),
     (r"^bpf/.*\.skel\.h$", r"^(dataplane/io/|observe/|testbed/|tests/)", "a BPF skeleton"),
     (r"^liburing", r"^(dataplane/io/|dataplane/base/)", "liburing"),
     (r"^libmnl/", r"^(dataplane/base/xdp_features|control/|tests/)", "libmnl"),
