@@ -24,6 +24,8 @@ struct Plan {
     std::string how;     ///< "raw_tp", "uprobe.session", ...
     double cost_ns = 0;  ///< predicted, for each hit, the trap included; 0: not known
     std::string note;    ///< why this way; empty: it is the first choice
+    double taken_ns =
+        0;  ///< of a hit that sampling takes (cost_ns: that it leaves); 0: no sampling
   };
   std::vector<Site> sites;
   double memory_bytes = 0;         ///< of maps, before the first event

@@ -49,18 +49,6 @@ Fd bpf_call(int command, void* attr, std::size_t bytes) {
   return Fd(static_cast<int>(syscall(SYS_bpf, command, attr, bytes)));
 }
 
-std::uint32_t attach_type_of(UprobeKind kind) {
-  switch (kind) {
-    case UprobeKind::Multi:
-    case UprobeKind::MultiReturn:
-      return kAttachUprobeMulti;
-    case UprobeKind::Session:
-      return kAttachUprobeSession;
-    default:
-      return 0;
-  }
-}
-
 std::unexpected<Error> uprobe_fail(int error, const std::string& what) {
   const BpfError code = error == EPERM || error == EACCES        ? BpfError::NoPermission
                         : error == EOPNOTSUPP || error == ENOSYS ? BpfError::Unsupported
@@ -75,7 +63,7 @@ Fd create_multi_link(int program_fd, UprobeKind kind, const std::string& path,
                      std::uint32_t pid) {
   UprobeLinkAttr attr{};
   attr.program_fd = static_cast<std::uint32_t>(program_fd);
-  attr.attach_type = attach_type_of(kind);
+  attr.attach_type = uprobe_attach_type(kind);
   attr.path = address_of(path.c_str());
   attr.offsets = address_of(offsets.data());
   attr.cookies = cookies.empty() ? 0 : address_of(cookies.data());
@@ -126,6 +114,18 @@ Result<Fd> link_event(int program_fd, const Fd& event, std::uint64_t cookie) {
 
 }  // namespace
 
+std::uint32_t uprobe_attach_type(UprobeKind kind) noexcept {
+  switch (kind) {
+    case UprobeKind::Multi:
+    case UprobeKind::MultiReturn:
+      return kAttachUprobeMulti;
+    case UprobeKind::Session:
+      return kAttachUprobeSession;
+    default:
+      return 0;
+  }
+}
+
 Result<UprobeLink> attach_uprobes(int program_fd, UprobeKind kind, const std::string& path,
                                   std::span<const std::uint64_t> offsets,
                                   std::span<const std::uint64_t> cookies, std::uint32_t pid) {
@@ -162,10 +162,10 @@ Result<Fd> load_empty_uprobe_program(UprobeKind kind, int result) {
   attr.insn_cnt = code.size();
   attr.insns = address_of(code.data());
   attr.license = address_of(kLicense);
-  attr.expected_attach_type = attach_type_of(kind);
+  attr.expected_attach_type = uprobe_attach_type(kind);
   Fd program = bpf_call(BPF_PROG_LOAD, &attr, sizeof attr);
   if (!program) {
-    const bool unknown = errno == EINVAL && attach_type_of(kind) != 0;
+    const bool unknown = errno == EINVAL && uprobe_attach_type(kind) != 0;
     return uprobe_fail(unknown ? EOPNOTSUPP : errno, "load an empty uprobe program");
   }
   return program;

@@ -20,8 +20,7 @@ inline constexpr std::uint32_t kAttachUprobeMulti = 48;
 /// For UprobeKind::Session (Linux 6.13).
 inline constexpr std::uint32_t kAttachUprobeSession = 57;
 
-/// How a program is called. REQUIRES: it was loaded with the expected_attach_type above; with none
-/// (0) for Plain and PlainReturn.
+/// How a program is called. REQUIRES: it was loaded with uprobe_attach_type().
 enum class UprobeKind : std::uint8_t {
   Multi,        ///< at the place; one link for many places of a file
   MultiReturn,  ///< when the function that begins at the place returns
@@ -29,6 +28,9 @@ enum class UprobeKind : std::uint8_t {
   Plain,        ///< at the place; one perf event for each
   PlainReturn,  ///< when the function that begins at the place returns
 };
+
+/// The expected_attach_type: one of those above, or 0 for Plain and PlainReturn.
+[[nodiscard]] std::uint32_t uprobe_attach_type(UprobeKind kind) noexcept;
 
 /// Programs attached to places of one file. Move-only.
 class UprobeLink {

@@ -8,6 +8,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "dataplane/base/fd.h"
@@ -63,23 +64,34 @@ std::vector<bpf_insn> unit_of_work(int map) {
   return code;
 }
 
-}  // namespace
-
-Result<double> measure_bpf_work_unit() {
+Result<BpfWorkProgram> load(bpf_prog_type type, std::uint32_t attach_type) {
   LIBBPF_OPTS(bpf_map_create_opts, map_options, .map_flags = BPF_F_NO_PREALLOC);
-  const Fd map(bpf_map_create(BPF_MAP_TYPE_HASH, "observe_work", kKeyBytes, kValueBytes, 1024,
-                              &map_options));
+  Fd map(bpf_map_create(BPF_MAP_TYPE_HASH, "observe_work", kKeyBytes, kValueBytes, 1024,
+                        &map_options));
   if (!map) return fail_errno(errno, "calibration: a map");
   const auto code = unit_of_work(map.get());
-  const Fd program(bpf_prog_load(BPF_PROG_TYPE_SOCKET_FILTER, "observe_work", "Dual BSD/GPL",
-                                 code.data(), code.size(), nullptr));
+  LIBBPF_OPTS(bpf_prog_load_opts, options,
+              .expected_attach_type = static_cast<bpf_attach_type>(attach_type));
+  Fd program(
+      bpf_prog_load(type, "observe_work", "Dual BSD/GPL", code.data(), code.size(), &options));
   if (!program) return fail_errno(errno, "calibration: a program");
+  return BpfWorkProgram{std::move(map), std::move(program)};
+}
+
+}  // namespace
+
+Result<BpfWorkProgram> load_bpf_work_unit(UprobeKind kind) {
+  return load(BPF_PROG_TYPE_KPROBE, uprobe_attach_type(kind));
+}
+
+Result<double> measure_bpf_work_unit() {
+  LB_TRY_ASSIGN(const BpfWorkProgram work, load(BPF_PROG_TYPE_SOCKET_FILTER, 0));
   std::array<double, kRounds> ns{};
   for (double& round : ns) {
     std::array<char, 64> packet{};
     LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = packet.data(), .data_size_in = packet.size(),
                 .repeat = kRepeat);
-    if (bpf_prog_test_run_opts(program.get(), &options) != 0) {
+    if (bpf_prog_test_run_opts(work.program.get(), &options) != 0) {
       return fail_errno(errno, "calibration: a run");
     }
     round = options.duration;

@@ -15,6 +15,7 @@ std::string as_json(const std::string& tracer, const std::string& target, const 
   for (const auto& site : plan.sites) {
     boost::json::object one{{"where", site.where}, {"how", site.how}, {"note", site.note}};
     if (site.cost_ns > 0) one["cost_ns"] = site.cost_ns;
+    if (site.taken_ns > 0) one["taken_ns"] = site.taken_ns;
     sites.push_back(std::move(one));
   }
   boost::json::array notes;
@@ -39,6 +40,7 @@ std::string plan_text(const std::string& tracer, const std::string& target, cons
   for (const auto& site : plan.sites) {
     text += fmt::format("  {:<34} {}", site.where, site.how);
     if (site.cost_ns > 0) text += fmt::format(", {:.0f} ns a hit", site.cost_ns);
+    if (site.taken_ns > 0) text += fmt::format(", {:.0f} ns if sampled", site.taken_ns);
     if (!site.note.empty()) text += fmt::format(" ({})", site.note);
     text += '\n';
   }

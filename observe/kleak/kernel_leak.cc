@@ -13,6 +13,7 @@
 #include "bpf/observe_kmem.h"
 #include "bpf/observe_kmem.skel.h"
 #include "bpf/observe_sample.h"
+#include "dataplane/base/bpf_work_cost.h"
 #include "observe/frame/target.h"
 #include "observe/kleak/cache_ledger.h"
 #include "observe/kleak/event_json.h"
@@ -58,11 +59,12 @@ constexpr std::array kHiddenFrees = {
     HiddenFree{"kmem_cache_free_bulk", "kmem_enter_bulk_free", "kmem_probe_bulk_free"},
 };
 
-// What the bodies cost on the build machine (kernel 6.18); the stack is most of an allocation.
-constexpr double kOwnCost_ns = 60;
-constexpr double kFreeCost_ns = 150;
-constexpr double kSampledCost_ns = 260;
-constexpr double kStackCost_ns = 1800;
+// What a program does, in units of measure_bpf_work_unit(); fitted on one host. The stack is most
+// of an allocation that is taken.
+constexpr double kOwnUnits = 0.5;
+constexpr double kFreedUnits = 2.6;
+constexpr double kTakenUnits = 17;
+constexpr double kLeftUnits = 1.2;  // by sampling, and of their frees
 
 constexpr std::uint32_t kGroupsPerStack = 2;
 
@@ -85,16 +87,16 @@ bool wants(const KernelLeakOptions& options, const KernelFacts& facts, const Sit
   }
 }
 
-double cost_of(Role role, const KernelLeakOptions& options) {
-  if (role == Role::Own) return kOwnCost_ns;
-  if (role == Role::Free) return kFreeCost_ns;
-  return options.sample_bytes > 0 ? kSampledCost_ns : kStackCost_ns;
-}
-
-std::string note_of(Role role, const KernelLeakOptions& options) {
-  if (role == Role::Own) return "counts what our own maps take";
-  return role == Role::Alloc && options.sample_bytes > 0 ? "a stack is taken of sampled blocks only"
-                                                         : "";
+Plan::Site planned(const Site& site, bool sampled, double unit_ns) {
+  Plan::Site plan{.where = fmt::format("tracepoint {}:{}", site.subsystem, site.tracepoint),
+                  .how = "raw_tp",
+                  .cost_ns = unit_ns * kOwnUnits,
+                  .note = site.role == Role::Own ? "counts what our own maps take" : ""};
+  if (site.role == Role::Own) return plan;
+  const double taken = unit_ns * (site.role == Role::Free ? kFreedUnits : kTakenUnits);
+  plan.cost_ns = sampled ? unit_ns * kLeftUnits : taken;
+  plan.taken_ns = sampled ? taken : 0;
+  return plan;
 }
 
 /// Bytes that a hash map takes: its buckets, and the elements that are there.
@@ -159,12 +161,12 @@ Result<Plan> KernelLeakTracer::plan() {
   LB_TRY(check());
   LB_TRY_ASSIGN(facts_, read_kernel_facts());
   Plan plan;
+  const double unit_ns = measure_bpf_work_unit().value_or(0);
   bool any_alloc = false;
   for (const Site& site : kSites) {
     if (!wants(options_, facts_, site)) continue;
     any_alloc |= site.role == Role::Alloc;
-    plan.sites.push_back({fmt::format("tracepoint {}:{}", site.subsystem, site.tracepoint),
-                          "raw_tp", cost_of(site.role, options_), note_of(site.role, options_)});
+    plan.sites.push_back(planned(site, options_.sample_bytes > 0, unit_ns));
   }
   if (!any_alloc) {
     return fail(EOPNOTSUPP, "this kernel has none of the wanted allocation tracepoints");

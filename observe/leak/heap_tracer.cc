@@ -71,6 +71,7 @@ Result<UprobePlan> HeapTracer::make_plan(bool calibrate) {
   options.allocators.alloc = options_.alloc;
   options.allocators.may_have_none = options_.own_child;  // until it has executed its program
   options.calibrate = calibrate;
+  options.sampled = options_.sample_bytes != 0;
   LB_TRY_ASSIGN(planner_, Planner::make(std::move(options)));
   return planner_->plan(options_.targets.pids);
 }
@@ -88,6 +89,11 @@ Result<Plan> HeapTracer::plan() {
   LB_TRY_ASSIGN(auto uprobes, make_plan(true));
   Plan plan;
   plan.sites = uprobes.sites();
+  const double event_ns = planner_->costs().work_ns;
+  plan.sites.push_back({"sched:sched_process_fork, _exec, _exit", "raw tracepoint", event_ns, ""});
+  plan.sites.push_back({"raw_syscalls:sys_enter, sys_exit", "raw tracepoint", event_ns,
+                        "of mmap, munmap, mremap, brk; they cost every system call of the machine "
+                        "50 to 200 ns"});
   plan.notes = uprobes.notes;
   for (const auto& refusal : uprobes.refusals) plan.notes.push_back("not probed: " + refusal);
   constexpr double kBucketBytes = 16;

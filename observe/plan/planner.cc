@@ -94,7 +94,8 @@ std::vector<Plan::Site> UprobePlan::sites() const {
                                            point.names.front(), point.site.offset),
                       .how = how(mechanism, point.returns),
                       .cost_ns = cost_ns[i],
-                      .note = std::move(note)});
+                      .note = std::move(note),
+                      .taken_ns = taken_ns[i]});
   }
   return result;
 }
@@ -135,11 +136,20 @@ Status Planner::scan(std::uint32_t pid, bool may_have_none, UprobePlan& plan) {
   return {};
 }
 
+void Planner::predict(const ProbePoint& point, UprobePlan& plan) const {
+  const bool sampled = options_.sampled && point.role != Role::Dlopen;
+  const double taken = costs_.taken(point.site, point.returns);
+  // A session leaves the return out together with the call.
+  const bool returns = point.returns && mechanism_ != Mechanism::Session;
+  plan.cost_ns.push_back(sampled ? costs_.left(point.site, returns) : taken);
+  plan.taken_ns.push_back(sampled ? taken : 0);
+}
+
 void Planner::take(AllocatorPlan found, UprobePlan& plan) {
   for (ProbePoint& point : found.points) {
     const FileId file{point.file.device, point.file.inode};
     if (!planned_.emplace(file, point.offset()).second) continue;
-    plan.cost_ns.push_back(costs_.of(point.site, point.returns) + costs_.program_ns(point.returns));
+    predict(point, plan);
     plan.points.push_back(std::move(point));
     ++next_index_;
   }

@@ -27,6 +27,8 @@ struct PlannerOptions {
   std::optional<Mechanism> mechanism;
   /// False: typical costs; nothing is loaded and no child is forked.
   bool calibrate = true;
+  /// Whether the tracer leaves most calls out.
+  bool sampled = false;
 };
 
 /// What one call of attach_uprobes() takes.
@@ -46,7 +48,8 @@ struct UprobePlan {
   Mechanism mechanism = Mechanism::Session;
   std::uint32_t first_index = 0;  ///< of points[0], in cookies
   std::vector<ProbePoint> points;
-  std::vector<double> cost_ns;  ///< for each point: predicted, a hit, entry and return together
+  std::vector<double> cost_ns;   ///< for each point: predicted, a hit, entry and return together
+  std::vector<double> taken_ns;  ///< the same of one that the sampling takes; 0: not sampled
   std::vector<Allocator> allocators;
   std::vector<std::string> refusals;
   std::vector<std::string> notes;
@@ -81,6 +84,7 @@ class Planner {
   [[nodiscard]] Status scan(std::uint32_t pid, bool may_have_none, UprobePlan& plan);
   [[nodiscard]] UprobePlan empty_plan() const;
   void take(AllocatorPlan found, UprobePlan& plan);
+  void predict(const ProbePoint& point, UprobePlan& plan) const;
 
   PlannerOptions options_;
   Mechanism mechanism_ = Mechanism::Plain;

@@ -173,12 +173,12 @@ class Caller {
   Fd answers_;
 };
 
-Result<UprobeLink> attach_empty(const Caller& caller, UprobeKind kind, std::size_t function) {
+Result<UprobeLink> attach(const Caller& caller, int program, UprobeKind kind,
+                          std::size_t function) {
   const OwnPlace place = place_of(kFunctions.at(function));
   if (place.path.empty()) return fail(ENOENT, "calibration: own code is not mapped from a file");
-  LB_TRY_ASSIGN(const Fd program, load_empty_uprobe_program(kind));
   const std::array<std::uint64_t, 1> offsets = {place.offset};
-  return attach_uprobes(program.get(), kind, place.path, offsets, {}, caller.pid());
+  return attach_uprobes(program, kind, place.path, offsets, {}, caller.pid());
 }
 
 /// ns of a call of the function while the kinds of probes are on it.
@@ -186,10 +186,18 @@ Result<double> time_probed(const Caller& caller, const std::vector<UprobeKind>& 
                            std::size_t function) {
   std::vector<UprobeLink> links;
   for (const UprobeKind kind : kinds) {
-    LB_TRY_ASSIGN(UprobeLink link, attach_empty(caller, kind, function));
+    LB_TRY_ASSIGN(const Fd program, load_empty_uprobe_program(kind));
+    LB_TRY_ASSIGN(UprobeLink link, attach(caller, program.get(), kind, function));
     links.push_back(std::move(link));
   }
   return caller.call(function);
+}
+
+/// ns of a call of the emulated function while a program on it does a unit of work.
+Result<double> time_working(const Caller& caller, UprobeKind kind) {
+  LB_TRY_ASSIGN(const BpfWorkProgram work, load_bpf_work_unit(kind));
+  LB_TRY_ASSIGN(const UprobeLink link, attach(caller, work.program.get(), kind, 0));
+  return caller.call(0);
 }
 
 }  // namespace
@@ -206,6 +214,13 @@ std::string name_of(Mechanism mechanism) {
   return "";
 }
 
+Result<double> measure_trapped_work() {
+  LB_TRY_ASSIGN(const Caller caller, Caller::start());
+  LB_TRY_ASSIGN(const double empty, time_probed(caller, {UprobeKind::Plain}, 0));
+  LB_TRY_ASSIGN(const double working, time_working(caller, UprobeKind::Plain));
+  return std::max(working - empty, 0.0);
+}
+
 Result<SiteCosts> measure_site_costs(Mechanism mechanism) {
   using Kinds = std::vector<UprobeKind>;
   const bool plain = mechanism == Mechanism::Plain;
@@ -220,11 +235,11 @@ Result<SiteCosts> measure_site_costs(Mechanism mechanism) {
   LB_TRY_ASSIGN(const double emulated, time_probed(caller, entry, 0));
   LB_TRY_ASSIGN(const double stepped, time_probed(caller, entry, 1));
   LB_TRY_ASSIGN(const double returned, time_probed(caller, both, 0));
-  LB_TRY_ASSIGN(const double work, measure_bpf_work_unit());
+  LB_TRY_ASSIGN(const double working, time_working(caller, entry.front()));
   return SiteCosts{.emulated_ns = std::max(emulated - free_emulated, 0.0),
                    .stepped_ns = std::max(stepped - free_stepped, 0.0),
                    .return_ns = std::max(returned - emulated, 0.0),
-                   .work_ns = work,
+                   .work_ns = std::max(working - emulated, 0.0),
                    .measured = true};
 }
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // SiteCosts: what one hit of a uprobe costs on this machine, by the kind of its site, the trap
-// included (bpf_stats does not see the trap), and what our program does there. Traps are measured
-// on own functions in a child process, work by a program that is run for that.
+// included (bpf_stats does not see the trap), and what our program does there. Measured on own
+// functions in a child process, work as well: a trap may leave the caches cold.
 #pragma once
 
 #include <cstdint>
@@ -25,23 +25,33 @@ struct SiteCosts {
   double emulated_ns = 600;    ///< a site that the kernel emulates
   double stepped_ns = 18'000;  ///< a site that it single-steps
   double return_ns = 400;      ///< what a return probe adds to either
-  double work_ns = 75;         ///< measure_bpf_work_unit()
+  double work_ns = 75;         ///< a unit of a program's work (bpf_work_cost.h) behind a trap
   bool measured = false;       ///< false: typical figures, not of this machine
 
   [[nodiscard]] double of(const ProbeSite& site, bool returns) const {
     return (site.way == UprobeWay::Emulated ? emulated_ns : stepped_ns) +
            (returns ? return_ns : 0.0);
   }
-  /// What bpf/observe_heap.bpf.c does in a call that it takes (stack, block and stat at the
-  /// return), or when it takes the block out again.
-  [[nodiscard]] double program_ns(bool returns) const {
-    return work_ns * (returns ? kTakenUnits : kFreedUnits);
+  /// The same with what bpf/observe_heap.bpf.c does in a call that it takes (stack, block and stat
+  /// at the return), or when it takes the block out again.
+  [[nodiscard]] double taken(const ProbeSite& site, bool returns) const {
+    return of(site, returns) + work_ns * (returns ? kTakenUnits : kFreedUnits);
   }
-  /// Fitted to observe_bench on one host, whose trap takes 5 us and leaves the caches cold: 34
-  /// units a pair at call depth 1. Fewer than that, for a host with a cheap trap needs fewer.
-  static constexpr double kTakenUnits = 20;
-  static constexpr double kFreedUnits = 4;
+  /// The same in a call that the sampling leaves, or a free of what it left. `returns` where the
+  /// return is a hit even so.
+  [[nodiscard]] double left(const ProbeSite& site, bool returns) const {
+    return of(site, returns) + work_ns * kLeftUnits;
+  }
+  /// Fitted to observe_bench on two hosts, one with traps of 0.4 us (8 units a pair at call depth 1
+  /// and 18 at depth 15), one with traps of 5 us that leave the caches cold (34 and 47).
+  static constexpr double kTakenUnits = 13;
+  static constexpr double kFreedUnits = 1.5;
+  static constexpr double kLeftUnits = 0.5;
 };
+
+/// Nanoseconds of a unit of work (bpf_work_cost.h) of a program that runs behind a trap of a
+/// process, as one at a page fault does. Errors as below.
+[[nodiscard]] Result<double> measure_trapped_work();
 
 /// Takes about 50 ms of two CPUs; forks a child that ends before this returns. Errors: those of
 /// attach_uprobes(); errno of pipe(2) and fork(2); EIO when the child did not answer.

@@ -17,9 +17,9 @@
 #include <thread>
 
 #include "dataplane/base/bpf_types.h"
-#include "dataplane/base/bpf_work_cost.h"
 #include "dataplane/base/clock.h"
 #include "observe/frame/target.h"
+#include "observe/plan/site_costs.h"
 #include "observe/resident/resident_object.h"
 #include "observe/symbols/process_maps.h"
 
@@ -31,9 +31,9 @@ constexpr std::uint64_t kLookShare = 100;       // and this many times what one 
 constexpr std::size_t kEndedMax = 256;          // processes that have ended and are told still
 constexpr const char* kLock = "mmap_lock_acquire_returned";
 constexpr int kTurns = 10;  // of let_all_go_on(): a program may be in flight
-// What a program does, in units of measure_bpf_work_unit(); fitted on one host.
-constexpr double kStackUnits = 18;  // with a user stack of some 12 frames
-constexpr double kEventUnits = 5;
+// What a program does, in units of measure_trapped_work(); fitted on one host.
+constexpr double kStackUnits = 11;  // with a user stack of some 12 frames
+constexpr double kEventUnits = 1.6;
 constexpr std::uint64_t kCodeNs = 20'000'000;  // after its event, code that was mapped is there
 
 /// The sum over the CPUs.
@@ -151,7 +151,7 @@ Result<Plan> ResidentTracer::plan() {
   LB_TRY(check_targets());
   Plan plan;
   const char* how = "raw tracepoint";
-  const double unit_ns = measure_bpf_work_unit().value_or(0);
+  const double unit_ns = measure_trapped_work().value_or(0);
   const double stack_ns = kStackUnits * unit_ns;
   const double event_ns = kEventUnits * unit_ns;
   plan.sites = {{"exceptions:page_fault_user", how, stack_ns, "with the user's stack"},
@@ -160,7 +160,7 @@ Result<Plan> ResidentTracer::plan() {
   if (by_system_calls()) {
     plan.sites.push_back({"raw_syscalls:sys_exit", how, stack_ns,
                           "of mmap, mremap, brk, munmap, madvise; it costs every system call of "
-                          "the machine 100 to 200 ns"});
+                          "the machine 50 to 200 ns"});
   } else {
     plan.sites.push_back(
         {"maple_tree:ma_write", how, stack_ns, "of mmap, mremap, brk; with the stack"});

@@ -133,25 +133,33 @@ class HeapBench {
   }
   /// What a dry run says of the two sites that a pair hits, and what is the traps' part of it.
   [[nodiscard]] Result<Rounds::Figures> predict() const {
-    HeapLeakOptions options;
-    options.targets.everything = false;
-    options.targets.pids = {target_.pid()};
-    Symboliser symbols;
-    LB_TRY_ASSIGN(const Plan plan, HeapTracer(std::move(options), symbols).plan());
     LB_TRY_ASSIGN(const auto costs, measure_site_costs(plan_.mechanism));
-    Rounds::Figures figures{{"tracer", 0}, {"empty", 0}};
-    const auto sites = plan_.sites();
-    for (std::size_t i = 0; i < sites.size(); ++i) {
-      const ProbePoint& point = plan_.points[i];
-      if (!is_hit(point)) continue;
-      figures["empty"] += costs.of(point.site, point.returns);
-      const auto site = std::ranges::find(plan.sites, sites[i].where, &Plan::Site::where);
-      if (site != plan.sites.end()) figures["tracer"] += site->cost_ns;
+    LB_TRY_ASSIGN(const double all, planned_pair(0));
+    LB_TRY_ASSIGN(const double sampled, planned_pair(kSampled));
+    Rounds::Figures figures{{"tracer", all}, {"sampled", sampled}, {"empty", 0}};
+    for (const ProbePoint& point : plan_.points) {
+      if (is_hit(point)) figures["empty"] += costs.of(point.site, point.returns);
     }
     return figures;
   }
+  [[nodiscard]] Result<double> planned_pair(std::uint64_t sample_bytes) const {
+    HeapLeakOptions options;
+    options.targets.everything = false;
+    options.targets.pids = {target_.pid()};
+    options.sample_bytes = sample_bytes;
+    Symboliser symbols;
+    LB_TRY_ASSIGN(const Plan plan, HeapTracer(std::move(options), symbols).plan());
+    double ns = 0;
+    const auto sites = plan_.sites();
+    for (std::size_t i = 0; i < sites.size(); ++i) {
+      if (!is_hit(plan_.points[i])) continue;
+      const auto site = std::ranges::find(plan.sites, sites[i].where, &Plan::Site::where);
+      if (site != plan.sites.end()) ns += site->cost_ns;
+    }
+    return ns;
+  }
   void print_prediction(const Rounds& rounds, unsigned depth) const {
-    for (const char* what : {"empty", "tracer"}) {
+    for (const char* what : {"empty", "sampled", "tracer"}) {
       rounds.print_derived(
           fmt::format("planned / measured hits of a pair, {}", what),
           [&, what](const Rounds::Figures& r) {
