@@ -141,21 +141,6 @@ static __always_inline int take_out(struct observe_heap_key *key, struct observe
 	return bpf_map_delete_elem(&heap_blocks, key) == 0;
 }
 
-static __always_inline __u64 stack_of(struct pt_regs *regs)
-{
-	struct observe_scratch *scratch = observe_claim();
-	__u64 id;
-
-	if (!scratch)
-		return 0;
-	__builtin_memset(&scratch->stack.head, 0, sizeof(scratch->stack.head));
-	observe_take_user(regs, &scratch->stack);
-	scratch->stack.frames[0]--; /* from the return address into the call */
-	id = observe_store(&scratch->stack);
-	observe_release(scratch);
-	return id;
-}
-
 static __always_inline void put_block(struct observe_heap_key *key,
 				      struct observe_heap_block *block)
 {
@@ -184,7 +169,7 @@ static __noinline int record(struct pt_regs *regs, struct observe_heap_task *tas
 	block.bytes = task->bytes;
 	block.role = task->role;
 	block.level = task->level;
-	block.stack = stack_of(regs);
+	block.stack = observe_user_stack(regs, 1); /* from the return address into the call */
 	put_block(&key, &block);
 	stat = find_stat(space, &block);
 	if (!stat) {

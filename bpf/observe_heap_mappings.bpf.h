@@ -29,24 +29,10 @@ reserve_mapping(__u32 kind, const struct observe_heap_space *space)
 	return event;
 }
 
-static __always_inline __u64 stack_of_call(void)
-{
-	struct observe_scratch *scratch = observe_claim();
-	__u64 id;
-
-	if (!scratch)
-		return 0;
-	__builtin_memset(&scratch->stack.head, 0, sizeof(scratch->stack.head));
-	observe_take_user_of_task(&scratch->stack);
-	id = observe_store(&scratch->stack);
-	observe_release(scratch);
-	return id;
-}
-
 static __noinline int send_mapped(__u32 kind, struct observe_heap_space *space, __u64 address,
 				  __u64 bytes)
 {
-	__u64 stack = stack_of_call();
+	__u64 stack = observe_user_stack_of_task();
 	struct observe_heap_event *event;
 
 	if (!space)

@@ -116,19 +116,9 @@ static __noinline int send_fault(__u64 address, __u64 stack, __u32 error)
 	return 0;
 }
 
-/* The stack of the current task in user space; 0: it has none, or there is no room. */
 static __noinline __u64 stack_of_task(void)
 {
-	struct observe_scratch *scratch = observe_claim();
-	__u64 id = 0;
-
-	if (!scratch)
-		return 0;
-	__builtin_memset(&scratch->stack.head, 0, sizeof(scratch->stack.head));
-	if (observe_take_user_of_task(&scratch->stack))
-		id = observe_store(&scratch->stack);
-	observe_release(scratch);
-	return id;
+	return observe_user_stack_of_task();
 }
 
 SEC("tp_btf/page_fault_user")

@@ -12,6 +12,7 @@
 
 struct observe_scratch {
 	__u64 claimed;
+	__u64 index; /* its own */
 	struct observe_stack stack;
 };
 
@@ -62,8 +63,10 @@ static __always_inline struct observe_scratch *observe_claim(void)
 		__u32 index = i;
 		struct observe_scratch *scratch = bpf_map_lookup_elem(&observe_scratches, &index);
 
-		if (scratch && __sync_val_compare_and_swap(&scratch->claimed, 0, 1) == 0)
+		if (scratch && __sync_val_compare_and_swap(&scratch->claimed, 0, 1) == 0) {
+			scratch->index = i;
 			return scratch;
+		}
 	}
 	OBSERVE_COUNT(scratch_busy);
 	return NULL;

@@ -4,12 +4,15 @@
  * all callers, by the .eh_frame tables that UnwindTables (observe/unwind/) put into the maps below,
  * by frame pointers where an object has none (so on all machines but x86-64), and blindly by frame
  * pointers in a process that was not learned yet. Include after vmlinux.h, bpf_helpers.h,
- * bpf_tracing.h, bpf_core_read.h, observe_stack.bpf.h and observe_unwind.h.
+ * bpf_tracing.h, bpf_core_read.h, observe_stack.bpf.h and observe_unwind.h. Tracers call
+ * observe_user_stack() or observe_user_stack_of_task().
  *
  * Rule: a frame is only stored when its address lies in a known executable mapping, so a stack may
  * be cut (and says so), but its frames are callers. A blind walk cannot hold this; it says so too.
  */
 #pragma once
+
+#include "bpf/observe_walked.bpf.h"
 
 /* Process (tgid) -> its mappings. */
 struct {
@@ -102,6 +105,8 @@ enum observe_walk_state {
 
 struct observe_walk {
 	struct observe_stack *stack;
+	struct observe_walked *noted; /* NULL: this walk is not to be remembered */
+	__u64 fp_slot;		      /* where fp was read from; 0: it is the one of the start */
 	__u64 ip;
 	__u64 sp;
 	__u64 fp;
@@ -260,12 +265,28 @@ static __always_inline void observe_step_signal(struct observe_walk *walk)
 		walk->state = OBSERVE_WALK_CUT;
 		return;
 	}
+	walk->noted = NULL;
 	walk->slot = walk->sp + 168;
 	walk->sp = rsp_rip[0];
 	walk->ip = rsp_rip[1];
 	walk->fp = rbp;
 	walk->fp_known = 1;
 	walk->exact = 1;
+}
+
+/* The walk goes by this word. */
+static __always_inline void observe_note(struct observe_walk *walk, __u64 slot, __u64 value)
+{
+	if (walk->noted && !observe_walked_add(walk->noted, slot, value))
+		walk->noted = NULL;
+}
+
+static __always_inline void observe_note_fp(struct observe_walk *walk)
+{
+	if (walk->fp_slot)
+		observe_note(walk, walk->fp_slot, walk->fp);
+	else if (walk->noted)
+		walk->noted->needs_fp = 1;
 }
 
 /* Makes the registers the caller's, by a row with a CFA. */
@@ -279,6 +300,7 @@ static __always_inline void observe_step_frame(struct observe_walk *walk,
 	if (row.kind == OBSERVE_UNWIND_RBP) {
 		if (!walk->fp_known)
 			return;
+		observe_note_fp(walk);
 		cfa = walk->fp + row.cfa * 8LL;
 	} else if (row.kind == OBSERVE_UNWIND_PLT) {
 		cfa = walk->sp + ((walk->ip & 15) >= (__u64)row.cfa ? 16 : 8);
@@ -289,12 +311,15 @@ static __always_inline void observe_step_frame(struct observe_walk *walk,
 	if (bpf_probe_read_user(saved, sizeof(saved), (void *)(cfa - 16)) &&
 	    bpf_probe_read_user(&saved[1], sizeof(saved[1]), (void *)(cfa - 8)))
 		return;
+	observe_note(walk, cfa - 8, saved[1]);
 	if (row.rbp == OBSERVE_UNWIND_RBP_UNKNOWN)
 		walk->fp_known = 0;
 	else if (row.rbp == -2)
 		rbp = saved[0];
 	else if (row.rbp && bpf_probe_read_user(&rbp, sizeof(rbp), (void *)(cfa + row.rbp * 8LL)))
 		return;
+	if (row.rbp)
+		walk->fp_slot = cfa + row.rbp * 8LL;
 	walk->state = OBSERVE_WALK_ON;
 	walk->slot = cfa - 8;
 	walk->sp = cfa;
@@ -367,6 +392,7 @@ static __always_inline int observe_accept(struct observe_walk *walk)
 		__u64 hidden = observe_hijacked_return(walk->slot);
 
 		if (hidden) {
+			walk->noted = NULL;
 			walk->ip = hidden;
 			if (observe_enter_mapping(walk))
 				return 1;
@@ -402,6 +428,7 @@ static long observe_walk_step(__u32 index, struct observe_walk *walk)
 	if (found || walk->at.chunks) {
 		row = *(struct observe_unwind_row *)&found;
 	} else {
+		walk->noted = NULL;
 		row = observe_row_of_frame_pointer(walk);
 		walk->stack->head.flags |= OBSERVE_STACK_FRAME_POINTERS;
 	}
@@ -425,35 +452,56 @@ static long observe_walk_step(__u32 index, struct observe_walk *walk)
 	return 1;
 }
 
-/* REQUIRES: ip is where the CPU was. Fills the user half of the stack's head. */
-static __noinline int observe_walk_user(struct observe_stack *stack, __u64 ip, __u64 sp, __u64 fp)
+/* What the mappings of the current process are found by. */
+static __always_inline __u32 observe_unwind_process(void)
 {
-	struct observe_walk walk = {
-		.stack = stack, .ip = ip, .sp = sp, .fp = fp, .fp_known = 1, .exact = 1};
 	__u32 own = bpf_get_current_pid_tgid() >> 32;
 	__u32 *same = bpf_map_lookup_elem(&observe_unwind_same, &own);
-	__u32 tgid = same ? *same : own;
-	struct bpf_map *mappings;
 
-	if (!stack)
+	return same ? *same : own;
+}
+
+/* The id of its list; 0: there is none. */
+static __always_inline __u32 observe_unwind_list(__u32 tgid)
+{
+	struct bpf_map *mappings = bpf_map_lookup_elem(&observe_unwind_processes, &tgid);
+
+	return mappings ? mappings->id : 0;
+}
+
+/* Fills the user half of the stack's head. 1: what was noted is all that the walk went by. */
+static __noinline int observe_walk_user(struct observe_stack *stack, struct observe_start *start,
+					struct observe_walked *noted)
+{
+	if (!stack || !start)
 		return 0;
+	struct observe_walk walk = {
+		.stack = stack,
+		.noted = noted,
+		.ip = start->ip,
+		.sp = start->sp,
+		.fp = start->fp,
+		.list = start->list,
+		.fp_known = 1,
+		.exact = 1,
+	};
+
 	stack->head.user_frames = 0;
-	stack->head.tgid = tgid;
-	mappings = bpf_map_lookup_elem(&observe_unwind_processes, &tgid);
-	if (mappings) {
-		walk.list = mappings->id;
-	} else {
-		observe_want(own);
+	stack->head.tgid = start->tgid;
+	if (!walk.list) {
+		observe_want(bpf_get_current_pid_tgid() >> 32);
 		walk.blind = 1;
-		stack->head.tgid = own;
+		stack->head.tgid = bpf_get_current_pid_tgid() >> 32;
 	}
-	if (!observe_append(stack, ip) || !observe_accept(&walk))
+	if (!observe_append(stack, walk.ip) || !observe_accept(&walk))
 		walk.state = OBSERVE_WALK_CUT;
 	else
 		bpf_loop(OBSERVE_STACK_FRAMES, observe_walk_step, &walk, 0);
-	if (walk.blind || walk.state != OBSERVE_WALK_END)
+	if (walk.blind || walk.state != OBSERVE_WALK_END) {
 		stack->head.flags |= OBSERVE_STACK_CUT_USER;
-	return stack->head.user_frames;
+		return 0;
+	}
+	return walk.noted != NULL;
 }
 
 /* A process of 32 bits gets its leaf alone. */
@@ -463,35 +511,65 @@ static __noinline int observe_walk_user(struct observe_stack *stack, __u64 ip, _
 #define OBSERVE_IS_64_BIT(regs) 1
 #endif
 
-/*
- * Appends the user frames (leaf first: the address itself, then return addresses) behind the
- * kernel frames of `stack`: for uprobes, from their own registers. Gives the number of frames.
- * After observe_take_kernel() where both are wanted, since that one fills the whole array.
- */
-static __always_inline int observe_take_user(struct pt_regs *regs, struct observe_stack *stack)
+/* Global, so that the verifier looks at it once. */
+__weak __u64 observe_walk_and_store(struct observe_scratch *scratch, struct observe_start *start,
+				    __u32 back)
 {
-	if (OBSERVE_IS_64_BIT(regs))
-		return observe_walk_user(stack, PT_REGS_IP(regs), PT_REGS_SP(regs),
-					 PT_REGS_FP(regs));
-	stack->head.flags |= OBSERVE_STACK_CUT_USER;
-	return observe_walk_user(stack, PT_REGS_IP(regs), 0, 0);
+	struct observe_walked *noted;
+	__u64 id;
+	int whole;
+
+	if (!scratch || !start)
+		return 0;
+	noted = start->list && start->sp ? observe_walked_begin(start, back) : NULL;
+	whole = observe_walk_user(&scratch->stack, start, noted);
+	scratch->stack.frames[0] -= back;
+	id = observe_store(&scratch->stack);
+	if (noted)
+		observe_walked_end(noted, whole ? id : 0);
+	return id;
+}
+
+/*
+ * The id of the current user stack (leaf first: the address itself less `back`, then return
+ * addresses): for uprobes, from their own registers. 0: there was no room, which is counted.
+ */
+static __always_inline __u64 observe_user_stack(struct pt_regs *regs, __u32 back)
+{
+	struct observe_scratch *scratch = observe_claim();
+	struct observe_start start = {.ip = PT_REGS_IP(regs), .tgid = observe_unwind_process()};
+	__u64 id = 0;
+
+	if (!scratch)
+		return 0;
+	start.list = observe_unwind_list(start.tgid);
+	__builtin_memset(&scratch->stack.head, 0, sizeof(scratch->stack.head));
+	if (OBSERVE_IS_64_BIT(regs)) {
+		start.sp = PT_REGS_SP(regs);
+		start.fp = PT_REGS_FP(regs);
+		id = observe_walked_recall(scratch, &start, back);
+	} else {
+		scratch->stack.head.flags |= OBSERVE_STACK_CUT_USER;
+	}
+	if (!id)
+		id = observe_walk_and_store(scratch, &start, back);
+	observe_release(scratch);
+	return id;
 }
 
 /*
  * The same for programs that run in the kernel on behalf of a task (tracepoints, perf events):
  * from the registers with which the current task entered the kernel. 0 for kernel threads.
  */
-static __always_inline int observe_take_user_of_task(struct observe_stack *stack)
+static __always_inline __u64 observe_user_stack_of_task(void)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct pt_regs *regs;
 
-	stack->head.user_frames = 0;
-	stack->head.tgid = 0;
 	if (!task->mm || task->flags & 0x00200000 /* PF_KTHREAD */)
 		return 0;
 	regs = (struct pt_regs *)bpf_task_pt_regs(task);
 	if (!PT_REGS_IP(regs)) /* workers of io_uring have never been in user space */
 		return 0;
-	return observe_take_user(regs, stack);
+	return observe_user_stack(regs, 0);
 }

@@ -21,6 +21,11 @@
 #define OBSERVE_UNWIND_WANTED 1024	/* processes that wait to be learned */
 #define OBSERVE_UNWIND_KNOWN_LOG2 10
 #define OBSERVE_UNWIND_KNOWN (1 << OBSERVE_UNWIND_KNOWN_LOG2) /* rows remembered on a CPU */
+#define OBSERVE_WALKED_LOG2 6
+#define OBSERVE_WALKED (1 << OBSERVE_WALKED_LOG2) /* whole walks remembered on a CPU */
+#define OBSERVE_WALKED_WORDS 32	  /* read by one of them; longer ones are walked each time */
+#define OBSERVE_WALKED_BYTES 4096 /* how far above rsp they lie at most */
+#define OBSERVE_WALKED_AT_ONCE 2  /* programs of a CPU that look for one, one preempting another */
 #define OBSERVE_UNWIND_RBP_UNKNOWN (-128)
 #define OBSERVE_UNWIND_CFA_MAX ((1 << 19) - 1)
 #define OBSERVE_UNWIND_NOBODY (~0U)
@@ -70,7 +75,31 @@ struct observe_unwind_known {
 	__u64 check;
 };
 
+/*
+ * A whole walk: where it began, every word of the stack that it went by, and the id of the stack
+ * that it found. Rule: where all of these are the same, a walk would find the same, so it need not
+ * be made. That is so since the rows come from the list of mappings (its id is compared, see above)
+ * and all else is here. Not remembered: what was cut, met a signal or a uretprobe, or had no row.
+ * Programs that preempt one another: `turns` is odd while somebody writes, and moves on by two.
+ */
+struct observe_walked {
+	__u64 turns;
+	__u64 ip;
+	__u64 sp;
+	__u64 fp;    /* 0 unless needs_fp */
+	__u64 stack; /* id; 0: nothing is remembered */
+	__u32 list;  /* the id of the map */
+	__u32 tgid;
+	__u32 back; /* what was taken off the leaf */
+	__u32 needs_fp;
+	__u32 words;
+	__u32 bytes; /* from sp to the end of the last of them */
+	__u64 value[OBSERVE_WALKED_WORDS];
+	__u16 at[OBSERVE_WALKED_WORDS]; /* in words from sp */
+};
+
 #ifdef __cplusplus
+static_assert(sizeof(observe_walked) == 64 + OBSERVE_WALKED_WORDS * 10);
 static_assert(sizeof(observe_unwind_known) == 32);
 static_assert(sizeof(observe_unwind_row) == 8);
 static_assert(sizeof(observe_unwind_chunk) == 4096);

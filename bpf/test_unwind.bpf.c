@@ -26,27 +26,22 @@ struct {
 
 static __always_inline int emit(struct pt_regs *regs)
 {
-	struct observe_scratch *scratch;
-	__u64 began;
+	struct observe_stack *stack;
+	__u64 began, id;
 
 	if (bpf_get_current_pid_tgid() >> 32 != traced_tgid)
 		return 0;
-	scratch = observe_claim();
-	if (!scratch)
-		return 0;
-	__builtin_memset(&scratch->stack.head, 0, sizeof(scratch->stack.head));
 	began = bpf_ktime_get_ns();
-	if (regs)
-		observe_take_user(regs, &scratch->stack);
-	else
-		observe_take_user_of_task(&scratch->stack);
+	id = regs ? observe_user_stack(regs, 0) : observe_user_stack_of_task();
 	__sync_fetch_and_add(&taken_ns, bpf_ktime_get_ns() - began);
+	stack = bpf_map_lookup_elem(&observe_stacks, &id);
+	if (!stack)
+		return 0;
 	__sync_fetch_and_add(&taken, 1);
-	__sync_fetch_and_add(&taken_frames, scratch->stack.head.user_frames);
-	if (scratch->stack.head.flags & OBSERVE_STACK_CUT_USER)
+	__sync_fetch_and_add(&taken_frames, stack->head.user_frames);
+	if (stack->head.flags & OBSERVE_STACK_CUT_USER)
 		__sync_fetch_and_add(&taken_cut, 1);
-	bpf_ringbuf_output(&test_stacks, &scratch->stack, sizeof(scratch->stack), 0);
-	observe_release(scratch);
+	bpf_ringbuf_output(&test_stacks, stack, sizeof(*stack), 0);
 	return 0;
 }
 

@@ -98,9 +98,8 @@ Result<Plan> HeapTracer::plan() {
   for (const auto& refusal : uprobes.refusals) plan.notes.push_back("not probed: " + refusal);
   constexpr double kBucketBytes = 16;
   constexpr double kElementBytes = 48;
-  plan.memory_bytes =
-      kBucketBytes * (options_.blocks_max + options_.stacks_max * 3.0) + (2 << 20) +
-      static_cast<double>(BpfMap::cpus() * OBSERVE_UNWIND_KNOWN * sizeof(observe_unwind_known));
+  plan.memory_bytes = kBucketBytes * (options_.blocks_max + options_.stacks_max * 3.0) + (2 << 20) +
+                      static_cast<double>(BpfMap::cpus() * kUnwindBytesOfCpu);
   plan.memory_max_bytes =
       plan.memory_bytes +
       options_.blocks_max *

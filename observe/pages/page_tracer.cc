@@ -62,7 +62,7 @@ Result<Plan> PageTracer::plan() {
       hash_bytes(options_.rows_max, sizeof(observe_pages_key), 4) +
       std::uint64_t{options_.rows_max} * sizeof(observe_pages_row) + layout_.start.size() * 8 +
       BpfMap::cpus() *
-          (4 * (sizeof(observe_stack) + 8) + OBSERVE_PAGES_RECENT * sizeof(observe_pages_recent));
+          (4 * (sizeof(observe_stack) + 16) + OBSERVE_PAGES_RECENT * sizeof(observe_pages_recent));
   plan.memory_bytes = static_cast<double>(frames + tables);
   plan.memory_max_bytes = plan.memory_bytes;
   plan.notes.push_back(fmt::format(

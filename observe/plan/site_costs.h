@@ -42,9 +42,9 @@ struct SiteCosts {
   [[nodiscard]] double left(const ProbeSite& site, bool returns) const {
     return of(site, returns) + work_ns * kLeftUnits;
   }
-  /// Fitted to observe_bench on two hosts, one with traps of 0.4 us (8 units a pair at call depth 1
-  /// and 18 at depth 15), one with traps of 5 us that leave the caches cold (34 and 47).
-  static constexpr double kTakenUnits = 13;
+  /// Fitted to observe_bench on one host, for stacks that are remembered (struct observe_walked);
+  /// one that has to be walked takes up to two units a frame more.
+  static constexpr double kTakenUnits = 5;
   static constexpr double kFreedUnits = 1.5;
   static constexpr double kLeftUnits = 0.5;
 };

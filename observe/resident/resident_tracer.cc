@@ -32,7 +32,7 @@ constexpr std::size_t kEndedMax = 256;          // processes that have ended and
 constexpr const char* kLock = "mmap_lock_acquire_returned";
 constexpr int kTurns = 10;  // of let_all_go_on(): a program may be in flight
 // What a program does, in units of measure_trapped_work(); fitted on one host.
-constexpr double kStackUnits = 11;  // with a user stack of some 12 frames
+constexpr double kStackUnits = 6;  // with a user stack that is remembered
 constexpr double kEventUnits = 1.6;
 constexpr std::uint64_t kCodeNs = 20'000'000;  // after its event, code that was mapped is there
 
@@ -175,8 +175,7 @@ Result<Plan> ResidentTracer::plan() {
   plan.memory_bytes =
       OBSERVE_RESIDENT_RING_BYTES +
       kBucketBytes * (stacks + OBSERVE_RESIDENT_LOST_MAX + 65536 + 16384) +
-      static_cast<double>(BpfMap::cpus() * (4 * (sizeof(observe_stack) + 8) +
-                                            OBSERVE_UNWIND_KNOWN * sizeof(observe_unwind_known))) +
+      static_cast<double>(BpfMap::cpus() * (4 * (sizeof(observe_stack) + 16) + kUnwindBytesOfCpu)) +
       (1 << 20);
   plan.memory_max_bytes =
       plan.memory_bytes + stacks * (kElementBytes + 8 + sizeof(observe_stack)) +

@@ -23,6 +23,11 @@
 
 namespace lb::observe {
 
+/// What the unwinder's own maps hold for each CPU, from the start.
+inline constexpr std::size_t kUnwindBytesOfCpu =
+    OBSERVE_UNWIND_KNOWN * sizeof(observe_unwind_known) + OBSERVE_WALKED * sizeof(observe_walked) +
+    OBSERVE_WALKED_AT_ONCE * OBSERVE_WALKED_BYTES;
+
 class UnwindTables {
  public:
   /// For an object that includes observe_unwind.bpf.h; it outlives this. Other objects share its
