@@ -534,25 +534,6 @@ TEST(ProbeSites, AreCheaperThanTheFirstInstruction) {
   }
 }
 
-TEST(Planner, PlansCallsThatSamplingLeavesAndThoseThatItTakes) {
-  auto all = Planner::make({.allocators = {}, .mechanism = {}});
-  auto sampled = Planner::make({.allocators = {}, .mechanism = {}, .sampled = true});
-  if (!all || !sampled) GTEST_SKIP() << (all ? sampled : all).error().message;
-  EXPECT_GT(all->costs().work_ns, 0);
-  const Target target;
-  const auto every = plan_of(*all, target);
-  const auto some = plan_of(*sampled, target);
-  ASSERT_TRUE(every) << every.error().message;
-  ASSERT_TRUE(some) << some.error().message;
-  for (const double ns : every->taken_ns) EXPECT_EQ(ns, 0);
-  for (std::size_t i = 0; i < some->points.size(); ++i) {
-    const bool one_kind = some->points[i].role == Role::Dlopen;  // sampling has no say in it
-    EXPECT_GT(some->cost_ns[i], 0) << i;
-    EXPECT_EQ(some->taken_ns[i] > some->cost_ns[i], !one_kind) << i;
-    EXPECT_EQ(some->taken_ns[i] == 0, one_kind) << i;
-  }
-}
-
 TEST(Planner, RescanGivesOnlyWhatIsNew) {
   auto planner = planner_for(Mechanism::Multi);
   if (!planner) GTEST_SKIP() << planner.error().message;
