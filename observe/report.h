@@ -20,6 +20,8 @@ inline constexpr std::uint32_t kNone = std::numeric_limits<std::uint32_t>::max()
 /// A dimension that a stack tells already (observe/site.h): outputs show it only where it is asked
 /// for.
 inline constexpr std::string_view kSite = "site";
+/// Behind the label of a process that has ended.
+inline constexpr std::string_view kEnded = " (ended)";
 
 /// A file that code was mapped from.
 struct MappedObject {

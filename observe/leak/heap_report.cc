@@ -107,7 +107,7 @@ std::string process_label(const HeapSpaces& spaces, std::uint32_t space) {
   auto found = spaces.find(space);
   if (found == spaces.end()) return fmt::format("?/{}", space);
   return fmt::format("{}/{}{}", found->second.comm, found->second.pid,
-                     found->second.ended ? " (ended)" : "");
+                     found->second.ended ? kEnded : "");
 }
 
 HeapReporter::Sums HeapReporter::sum_up(const HeapSnapshot& snapshot,

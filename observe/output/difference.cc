@@ -52,12 +52,25 @@ Value minus(const Value& to, const Value& from) {
           value + std::hypot(to.high - to.value, from.value - from.low)};
 }
 
-std::string row_key(const Report& report, const Row& row) {
+/// Of the stack and all labels but the site, which follows from the names of frames, and those may
+/// be lost. `alive`: as it was before its process ended.
+std::string row_key(const Report& report, const Row& row, bool alive = false) {
   std::string key = stack_key(report, row.stack);
-  for (const std::string& label : row.labels) {
+  for (std::size_t i = 0; i < row.labels.size(); ++i) {
+    if (report.dimensions[i] == kSite) continue;
+    std::string_view label = row.labels[i];
+    if (alive && label.ends_with(kEnded)) label.remove_suffix(kEnded.size());
     fmt::format_to(std::back_inserter(key), " {}:{}", label.size(), label);
   }
   return key;
+}
+
+/// One row for each combination of all dimensions and stack.
+Result<Report> whole(const Report& report) {
+  AggregateOptions options;
+  options.by = report.dimensions;
+  options.by.emplace_back("stack");
+  return aggregate(report, options);
 }
 
 /// One row's change, and whether there is one.
@@ -94,6 +107,11 @@ void add_figures(const Report& from, const Report& to, Report& out) {
         figure.reliable = false;
         figure.help = before->help;
       }
+      if (stock && to.honesty.unobserved_s > from.honesty.unobserved_s) {
+        figure.reliable = false;
+        figure.help =
+            "a pause of the budget lies between: what was there before it is in one alone";
+      }
     }
     out.figures.push_back(std::move(figure));
   }
@@ -115,8 +133,8 @@ Honesty honesty_between(const Honesty& from, const Honesty& to) {
 Result<Report> difference(const Report& before, const Report& after) {
   LB_TRY(comparable(before, after));
   // One row for each key on each side.
-  LB_TRY_ASSIGN(const Report from, aggregate(before, {}));
-  LB_TRY_ASSIGN(const Report to, aggregate(after, {}));
+  LB_TRY_ASSIGN(const Report from, whole(before));
+  LB_TRY_ASSIGN(const Report to, whole(after));
   std::unordered_map<std::string, const Row*> gone;
   for (const Row& row : from.rows) gone.emplace(row_key(from, row), &row);
 
@@ -129,7 +147,8 @@ Result<Report> difference(const Report& before, const Report& after) {
   out.sections = to.sections;
   StackCopier to_stacks(to, out);
   for (const Row& row : to.rows) {
-    const auto old = gone.find(row_key(to, row));
+    auto old = gone.find(row_key(to, row));
+    if (old == gone.end()) old = gone.find(row_key(to, row, true));
     const bool known = old != gone.end();
     Change change = change_of(to.measures, known ? &old->second->values : nullptr, &row.values);
     if (change.any) out.rows.push_back({row.labels, to_stacks.copy(row.stack), change.values});
@@ -143,6 +162,10 @@ Result<Report> difference(const Report& before, const Report& after) {
   }
   add_figures(from, to, out);
   out.honesty = honesty_between(from.honesty, to.honesty);
+  if (out.honesty.unobserved_s > 0) {
+    out.honesty.notes.emplace_back(
+        "a pause of the budget lies between: rows of before it are told as gone");
+  }
   out.honesty.notes.push_back(fmt::format("difference to the snapshot of {}, {:.1f} s after attach",
                                           format_utc(from.wall_ms), from.at_s));
   return out;

@@ -50,7 +50,7 @@ std::string_view fault_label(Fault fault) {
 }
 
 std::string process_label(const ResidentLife& life) {
-  return fmt::format("{}/{}{}", life.comm, life.pid, life.ended ? " (ended)" : "");
+  return fmt::format("{}/{}{}", life.comm, life.pid, life.ended ? kEnded : "");
 }
 
 double gone_of(const ResidentLife& life, double before) {

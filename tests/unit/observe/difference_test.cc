@@ -54,6 +54,41 @@ TEST(Difference, RowsAreTheSameByContentNotByIndex) {
   EXPECT_EQ(difference(sample_report(), to)->rows.size(), 2U);
 }
 
+TEST(Difference, AProcessThatEndedMeanwhileHasItsRows) {
+  Report from = sample_report();
+  Report to = sample_report();
+  for (Row& row : to.rows) row.labels[0] += kEnded;
+  EXPECT_TRUE(difference(from, to)->rows.empty());
+  // One that ended before, and another of its number.
+  for (Report* report : {&from, &to}) report->rows.push_back(from.rows[0]);
+  from.rows.back().labels[0] += kEnded;
+  to.rows.back().labels[0] = from.rows.back().labels[0];
+  to.rows[0].labels[0] = sample_report().rows[0].labels[0];
+  EXPECT_TRUE(difference(from, to)->rows.empty());
+}
+
+TEST(Difference, KeepsTheSite) {
+  Report from = sample_report();
+  from.dimensions.emplace_back(kSite);
+  for (Row& row : from.rows) row.labels.emplace_back("main.cc:1");
+  Report to = from;
+  to.rows[0].values[0].value += 1;
+  to.rows[0].labels.back() = "main+0x1";
+  const auto out = difference(from, to);
+  ASSERT_TRUE(out) << out.error().message;
+  ASSERT_EQ(out->rows.size(), 1U);
+  EXPECT_EQ(out->rows[0].labels, to.rows[0].labels);
+}
+
+TEST(Difference, AcrossAPauseOfTheBudgetNoStockIsReliable) {
+  Report to = sample_report();
+  to.honesty.unobserved_s += 1;
+  const auto out = difference(sample_report(), to);
+  ASSERT_TRUE(out) << out.error().message;
+  EXPECT_FALSE(out->figures[0].reliable);
+  EXPECT_THAT(out->figures[0].help, HasSubstr("pause"));
+}
+
 TEST(Difference, RowsOfOneSideHaveZerosOnTheOther) {
   Report from = sample_report(), to = sample_report();
   from.rows.erase(from.rows.begin());  // new in `to`
