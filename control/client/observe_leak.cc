@@ -111,6 +111,28 @@ MadeTracer make_heap_leak(const ObserveLeakOptions& written, const observe::Targ
   return std::make_unique<observe::HeapTracer>(std::move(options), symbols);
 }
 
+/// Options of a tracer, which a record no longer has.
+Status check_replay(const ObserveLeakOptions& written) {
+  if (written.common.replay.empty()) return {};
+  const std::array<std::pair<const char*, bool>, 9> kRefused = {
+      {{"--sample", !written.sample.empty()},
+       {"--alloc", !written.alloc.empty()},
+       {"--min-size", !written.min_size.empty()},
+       {"--max-size", !written.max_size.empty()},
+       {"--older", !written.older.empty()},
+       {"--show-allocs", written.show_allocs},
+       {"--trace", written.trace},
+       {"--suppressions", !written.suppressions.empty()},
+       {"--cache", !written.caches.empty()}}};
+  for (const auto& [option, given] : kRefused) {
+    if (!given) continue;
+    return fail(EINVAL, fmt::format("--replay shows what was recorded, to which {} says nothing: "
+                                    "leave one of them out",
+                                    option));
+  }
+  return {};
+}
+
 /// Options that say something of blocks, which page faults do not show.
 Status check_tier(const ObserveLeakOptions& written) {
   if (written.tier == "probes") return {};
@@ -156,6 +178,10 @@ MadeTracer make_resident(const ObserveLeakOptions& written, const observe::Targe
 }  // namespace
 
 ExitCode observe_leak(Session& session, const ObserveLeakOptions& options) {
+  if (auto fine = check_replay(options); !fine) {
+    session.note(fmt::format("lbctl: observe leak: {}\n", fine.error().message));
+    return ExitCode::Usage;
+  }
   return run_observe(
       session, "leak", options,
       [&](const observe::TargetSet& targets, observe::Symboliser& symbols) -> MadeTracer {

@@ -179,8 +179,11 @@ Result<bool> takes_links(UprobeKind kind) {
   if (!program && program.error().code == BpfError::Unsupported) return false;
   if (!program) return std::unexpected(program.error());
   const std::array<std::uint64_t, 1> offsets = {0};
-  Fd link = create_multi_link(program->get(), kind, "/", offsets, {}, 0);
-  return !link && errno == EBADF;
+  if (create_multi_link(program->get(), kind, "/", offsets, {}, 0) || errno != EBADF) return false;
+  // The first ones (6.6 to 6.9) filter by thread where a process is asked for. Those that do it
+  // right look at the number before the path.
+  constexpr auto kNobody = static_cast<std::uint32_t>(-1);
+  return !create_multi_link(program->get(), kind, "/", offsets, {}, kNobody) && errno == EINVAL;
 }
 
 }  // namespace

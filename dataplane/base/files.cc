@@ -26,13 +26,18 @@ Result<std::string> read_whole(int fd, std::size_t bytes_max) {
   return fail(EFBIG, fmt::format("larger than {} MiB", bytes_max >> 20));
 }
 
-Status write_whole(int fd, std::string_view text) {
+Status write_all(int fd, std::string_view text) {
   while (!text.empty()) {
     const ssize_t put = ::write(fd, text.data(), text.size());
     if (put < 0 && errno == EINTR) continue;
     if (put < 0) return fail_errno(errno, "write");
     text.remove_prefix(static_cast<std::size_t>(put));
   }
+  return {};
+}
+
+Status write_whole(int fd, std::string_view text) {
+  LB_TRY(write_all(fd, text));
   if (::fsync(fd) != 0 && errno != EINVAL) return fail_errno(errno, "fsync");
   return {};
 }

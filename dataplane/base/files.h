@@ -15,6 +15,9 @@ namespace lb {
 /// read(2).
 [[nodiscard]] Result<std::string> read_whole(int fd, std::size_t bytes_max);
 
+/// Writes all of `text`. Errors: errno of write(2), with part of the text written.
+[[nodiscard]] Status write_all(int fd, std::string_view text);
+
 /// Writes all of `text` and waits until the disk has it; a pipe or a terminal is just written to.
 /// Errors: errno of write(2) or fsync(2), with part of the text written.
 [[nodiscard]] Status write_whole(int fd, std::string_view text);

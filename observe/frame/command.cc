@@ -86,7 +86,7 @@ Outcome run_command(const std::string& tracer, const CommonOptions& options, con
       return failed(terminal, tracer, opened.error());
     }
     status = run_tracer(**made, options, targets, child ? &*child : nullptr, *stream, terminal.err);
-  } else if (status = stream->open_files(tracer); status) {
+  } else {
     status = run_replay(options, tracer, *stream, terminal.err);
   }
   if (!status) return failed(terminal, tracer, status.error());

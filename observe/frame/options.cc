@@ -29,6 +29,10 @@ Status check(const CommonOptions& options) {
   if (!options.replay.empty()) {
     if (!options.record.empty()) return fail(EINVAL, "--replay and --record exclude each other");
     if (options.dry_run) return fail(EINVAL, "--replay attaches nothing: leave --dry-run out");
+    if (options.duration_ms != 0 || options.count != 0 || options.budget_percent > 0) {
+      return fail(EINVAL,
+                  "--replay shows what was recorded: leave --duration, --count and --budget out");
+    }
     const auto& target = options.target;
     if (!target.pids.empty() || !target.comm.empty() || !target.cgroup.empty() || target.daemon ||
         !target.command.empty()) {

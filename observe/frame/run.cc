@@ -100,7 +100,27 @@ class Loop {
     watching_ = !processes_.empty();
   }
 
+  /// Before the first event: names that are not there would be found out at the end.
+  [[nodiscard]] Status check_names() {
+    LB_TRY_ASSIGN(auto found, read());
+    tracer_.refine(found);
+    return stream_.check_names(found);
+  }
+
+  /// The last Report is shown in whatever way it ended.
   [[nodiscard]] Status run(const Signals& signals) {
+    const Status status = follow(signals);
+    cost_.finish(monotonic_ns());
+    tracer_.detach();
+    const Status drained = drain();
+    const Status shown = report(true);
+    LB_TRY(status);
+    LB_TRY(drained);
+    return shown;
+  }
+
+ private:
+  [[nodiscard]] Status follow(const Signals& signals) {
     while (!stop_) {  // ends by a signal, the clock, or the end of the targets
       wait(signals);
       const auto now = monotonic_ns();
@@ -123,13 +143,9 @@ class Loop {
       }
       if (options_.interval_ms != 0 && now >= next_ns_) LB_TRY(tick(now));
     }
-    cost_.finish(monotonic_ns());
-    tracer_.detach();
-    LB_TRY(drain());
-    return report(true);
+    return {};
   }
 
- private:
   [[nodiscard]] Status tick(std::uint64_t now) {
     next_ns_ = std::max(next_ns_ + options_.interval_ms * kNsPerMs, now);
     if (++ticks_ == options_.count) {
@@ -164,7 +180,7 @@ class Loop {
     tracer_.drain([&](std::string_view line) {
       if (status) status = stream_.event(line);
     });
-    return status;
+    return status ? stream_.flush_events() : status;
   }
 
   void wait(const Signals& signals) {
@@ -226,8 +242,9 @@ Status run_tracer(Tracer& tracer, const CommonOptions& options, const TargetSet&
   const Signals signals;
   LB_TRY(tracer.attach());
   if (isatty(STDERR_FILENO) != 0) err << attached_words(options) << std::flush;
-  if (child != nullptr) LB_TRY(child->let_go());
   Loop loop(tracer, options, stream, err);
+  LB_TRY(loop.check_names());
+  if (child != nullptr) LB_TRY(child->let_go());
   loop.watch(targets, child);
   LB_TRY(loop.run(signals));
   return stream.close();
@@ -242,6 +259,8 @@ Status run_replay(const CommonOptions& options, const std::string& tracer, Repor
   }
   LB_TRY_ASSIGN(auto report, reader.next());
   if (!report) return fail(EINVAL, fmt::format("{} has no report in it", options.replay));
+  LB_TRY(stream.check_names(*report));
+  LB_TRY(stream.open_files(tracer));
   while (report) {  // ends with the file
     LB_TRY_ASSIGN(auto next, reader.next());
     LB_TRY(stream.take(std::move(*report), !next));

@@ -10,9 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <ostream>
+#include <utility>
 
 #include "dataplane/base/files.h"
 #include "dataplane/base/text.h"
+#include "observe/output/aggregate.h"
 #include "observe/output/difference.h"
 
 namespace lb::observe {
@@ -90,7 +92,10 @@ Result<ReportStream> ReportStream::open(const CommonOptions& options, std::strin
 
 /// What the record and the growth keep of a Report.
 Status ReportStream::keep(const Report& report) {
-  if (record_) LB_TRY(record_->append(report));
+  if (auto kept = record_ ? record_->append(report) : Status(); !kept) {
+    record_.reset();  // the last Report is shown without it
+    return kept;
+  }
   return format_ == Format::Svg ? growth_.add(report) : Status();
 }
 
@@ -149,25 +154,47 @@ Status ReportStream::show(const Report& report) {
   return write(text);
 }
 
+Status ReportStream::written(Status status) const {
+  if (status) return status;
+  return fail_in(fmt::format("--output {}: the report is not whole", quoted(options_->output)),
+                 status.error());
+}
+
 Status ReportStream::write(std::string_view text) {
-  if (file_) {
-    auto written = write_whole(file_.get(), text);
-    if (!written) {
-      return fail_in(fmt::format("--output {}: the report is not whole", quoted(options_->output)),
-                     written.error());
-    }
-    return {};
-  }
+  LB_TRY(flush_events());
+  if (file_) return written(write_whole(file_.get(), text));
   *out_ << text << std::flush;
   if (!*out_) return fail(EIO, "the report could not be written to stdout");
   return {};
 }
 
 Status ReportStream::event(std::string_view line) {
-  LB_TRY(write(line));
-  return write("\n");
+  constexpr std::size_t kEventBytes = 1 << 16;
+  events_.append(line).push_back('\n');
+  return events_.size() < kEventBytes ? Status() : flush_events();
 }
 
-Status ReportStream::close() { return record_ ? record_->close() : Status(); }
+Status ReportStream::flush_events() {
+  const std::string lines = std::exchange(events_, {});
+  if (lines.empty()) return {};
+  if (file_) return written(write_all(file_.get(), lines));
+  *out_ << lines << std::flush;
+  if (!*out_) return fail(EIO, "the events could not be written to stdout");
+  return {};
+}
+
+Status ReportStream::check_names(const Report& report) const {
+  LB_TRY(aggregate(report, {.by = render_.by, .sort = render_.measure, .top = 0}));
+  if (!condition_) return {};
+  auto verdict = condition_->evaluate(report);
+  const bool name =
+      !verdict && verdict.error().code == std::error_code(EINVAL, std::system_category());
+  return name ? Status(std::unexpected(verdict.error())) : Status();
+}
+
+Status ReportStream::close() {
+  LB_TRY(flush_events());
+  return record_ ? record_->close() : Status();
+}
 
 }  // namespace lb::observe

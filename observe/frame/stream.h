@@ -32,6 +32,7 @@ class ReportStream {
   [[nodiscard]] Status open_files(const std::string& tracer);
 
   /// `last`: the final one, which all forms of output show. Errors: of writing, of --by and --sort.
+  /// A record that cannot be written is given up: what comes after that error is not kept.
   /// `refine`: what the tracer has to do when the frames have names; may be empty.
   [[nodiscard]] Status take(Report report, bool last,
                             const std::function<void(Report&)>& refine = {});
@@ -42,14 +43,19 @@ class ReportStream {
   /// What --fail-if said of the last Report, in words; nothing when it holds or there is none.
   [[nodiscard]] const std::optional<std::string>& failure() const { return failure_; }
   [[nodiscard]] Symboliser& symbols() { return symbols_; }
-  /// A line of --trace, to the output at once.
+  /// A line of --trace, to the output with the next flush_events().
   [[nodiscard]] Status event(std::string_view line);
+  /// Events are not waited for until the disk has them: there may be a million a second.
+  [[nodiscard]] Status flush_events();
+  /// Whether the names of --by, --sort and --fail-if are there in such a Report. Errors: EINVAL.
+  [[nodiscard]] Status check_names(const Report& report) const;
 
  private:
   ReportStream(const CommonOptions& options, std::ostream& out, std::ostream& err)
       : options_(&options), out_(&out), err_(&err), growth_(options.sort) {}
   void name(Report& report, const std::function<void(Report&)>& refine);
   [[nodiscard]] Status write(std::string_view text);
+  [[nodiscard]] Status written(Status status) const;
   [[nodiscard]] Status show(const Report& report);
   [[nodiscard]] Status judge(const Report& report);
   [[nodiscard]] Status keep(const Report& report);
@@ -60,6 +66,7 @@ class ReportStream {
   Format format_ = Format::Table;
   std::optional<FailIf> condition_;
   Fd file_;
+  std::string events_;  // lines that are not written yet
   std::optional<RecordWriter> record_;
   Symboliser symbols_;
   std::optional<Report> mark_;

@@ -31,6 +31,16 @@ bool is_of_loader(const Report& report, const Frame& frame) {
          name.starts_with("ld64.so");
 }
 
+/// mmap and its like, as libc has them.
+bool is_of_libc_mapping(const Frame& frame) {
+  constexpr std::array<std::string_view, 10> kNames = {"mmap",   "mmap64",   "__mmap", "__mmap64",
+                                                       "mremap", "__mremap", "brk",    "__brk",
+                                                       "sbrk",   "__sbrk"};
+  return std::ranges::any_of(frame.places, [&](const Place& place) {
+    return std::ranges::find(kNames, place.function) != kNames.end();
+  });
+}
+
 }  // namespace
 
 bool is_allocator_function(std::string_view function) {
@@ -68,10 +78,16 @@ void take_out_arenas(Report& report, const std::set<std::string>& objects) {
     auto is_loader = [&](std::uint32_t frame) {
       return is_of_loader(report, report.frames[frame]);
     };
+    auto is_mapping = [&](std::uint32_t frame) {
+      return !is_of_loader(report, report.frames[frame]) &&
+             is_of_libc_mapping(report.frames[frame]);
+    };
     auto is_arena = [&](std::uint32_t frame) {
       return is_of_allocator(report, report.frames[frame], objects);
     };
-    const bool by_loader = std::ranges::any_of(frames, is_loader);
+    // A constructor, too, is called by the loader; what it maps is its own.
+    const auto caller = std::ranges::find_if_not(frames, is_mapping);
+    const bool by_loader = caller != frames.end() && is_loader(*caller);
     if (!by_loader && !std::ranges::any_of(frames, is_arena)) return false;
     (by_loader ? loader : arenas) += row.values[0].value;
     return true;

@@ -56,6 +56,12 @@ using Sizes = std::map<std::pair<std::uint64_t, std::uint8_t>, std::uint64_t>;
 
 }  // namespace
 
+bool is_of_blocks(const Figure& figure) {
+  constexpr std::array<std::string_view, 4> kNames = {"leak", "blocks", "growth_rate",
+                                                      "allocation_rate"};
+  return std::ranges::find(kNames, figure.name) != kNames.end();
+}
+
 struct HeapReporter::RowSums {
   Sizes outstanding;
   std::array<Sizes, kAges> ages;
@@ -214,6 +220,19 @@ void HeapReporter::add_mappings(const HeapSnapshot& snapshot, const HeapSpaces& 
                             whole});
 }
 
+namespace {
+
+/// Blocks that may be there although none was taken: at the widest interval, as small as they come.
+Sampled none_taken(const std::vector<Sampled>& calls, const HeapLeakOptions& options) {
+  Sampled none{.bytes = static_cast<double>(std::max<std::uint64_t>(options.min_size, 1)),
+               .interval = static_cast<double>(options.sample_bytes),
+               .count = 0};
+  for (const Sampled& call : calls) none.interval = std::max(none.interval, call.interval);
+  return none;
+}
+
+}  // namespace
+
 void HeapReporter::add_figures(const HeapSnapshot& snapshot, const Sums& sums, Report& report) {
   const auto interval = static_cast<double>(options_->sample_bytes);
   Sizes all;
@@ -222,7 +241,8 @@ void HeapReporter::add_figures(const HeapSnapshot& snapshot, const Sums& sums, R
     for (const auto& [size, count] : row.outstanding) all[size] += count;
     for (const auto& part : row.events(&observe_heap_stat::calls, interval)) calls.push_back(part);
   }
-  const auto outstanding = RowSums::sampled(all, interval);
+  auto outstanding = RowSums::sampled(all, interval);
+  if (outstanding.empty() && interval > 0) outstanding.push_back(none_taken(calls, *options_));
   const auto leak = estimate(outstanding, Weigh::Bytes);
   const auto allocations = estimate(calls, Weigh::Blocks);
   auto rate = [this](double now, double before) {
@@ -243,9 +263,10 @@ void HeapReporter::add_figures(const HeapSnapshot& snapshot, const Sums& sums, R
     report.figures.back().reliable = false;
     report.figures.back().help = "frees of blocks that were lost or not seen are among them";
   }
-  if (snapshot.losses.ring_full > 0) {
-    report.figures.front().reliable = false;
-    report.figures.front().help = "outstanding; events of processes were lost, so it may be wrong";
+  for (Figure& figure : report.figures) {
+    if (snapshot.losses.ring_full == 0 || !is_of_blocks(figure)) continue;
+    figure.reliable = false;
+    figure.help += "; events of processes were lost, so it may be wrong";
   }
   if (sure_since_ns_ > 0) {
     report.figures.push_back({"unsure", Unit::Bytes,

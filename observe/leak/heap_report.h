@@ -15,6 +15,9 @@
 
 namespace lb::observe {
 
+/// A figure that is wrong when events or processes were missed.
+[[nodiscard]] bool is_of_blocks(const Figure& figure);
+
 class HeapReporter {
  public:
   /// Gives the index of a stack in the report at hand, by observe_heap_block::stack.

@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "observe/leak/heap_tracer.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstring>
 #include <fstream>
 #include <random>
+#include <utility>
 
 #include "dataplane/base/clock.h"
 #include "observe/frame/target.h"
@@ -54,6 +58,12 @@ bool before(const UprobeGroup& a, const UprobeGroup& b) {
            kind == UprobeKind::PlainReturn;
   };
   return rank(a.kind) < rank(b.kind);
+}
+
+/// A process, and not what is left of one until its parent has read its status.
+bool is_there(std::uint32_t pid) {
+  std::array<char, 1> path{};
+  return readlink(fmt::format("/proc/{}/exe", pid).c_str(), path.data(), path.size()) >= 0;
 }
 
 }  // namespace
@@ -161,7 +171,11 @@ Status HeapTracer::attach_group(const UprobeGroup& group) {
   LB_TRY_ASSIGN(const int fd, object_->program_fd(program));
   // A command's children and what it executes are others: then for all, and the program chooses.
   const bool one = !options_.own_child && options_.targets.pids.size() == 1;
-  auto link = attach_uprobes(fd, group.kind, group.file.path, group.offsets, group.cookies,
+  const auto held = held_.find(group.file.path);
+  const std::string path = held == held_.end() || !held->second
+                               ? group.file.path
+                               : fmt::format("/proc/self/fd/{}", held->second.get());
+  auto link = attach_uprobes(fd, group.kind, path, group.offsets, group.cookies,
                              one ? options_.targets.pids.front() : 0);
   if (!link) return fail_in(group.file.shown, link.error());
   probes_.push_back(std::move(*link));
@@ -175,8 +189,13 @@ Status HeapTracer::add_probes(const UprobePlan& plan) {
   for (std::size_t i = 0; i < plan.points.size(); ++i) {
     entry_ns_[plan.first_index + i] = planner_->costs().of(plan.points[i].site, false);
   }
+  Status status;
   for (const auto& group : groups) {
-    if (!paused_) LB_TRY(attach_group(group));
+    if (options_.budget && !held_.contains(group.file.path)) {
+      held_[group.file.path].reset(::open(group.file.path.c_str(), O_PATH | O_CLOEXEC));
+    }
+    auto attached = paused_ ? Status() : attach_group(group);
+    if (!attached && status) status = attached;
   }
   groups_.insert(groups_.end(), groups.begin(), groups.end());
   std::ranges::stable_sort(groups_, before);
@@ -187,7 +206,7 @@ Status HeapTracer::add_probes(const UprobePlan& plan) {
       allocator_objects_.insert(allocator.shown);
     }
   }
-  return {};
+  return status;
 }
 
 /// From here on the programs look at this process.
@@ -274,10 +293,19 @@ void HeapTracer::note(const std::string& text) {
 
 void HeapTracer::catch_up(std::uint32_t pid) {
   if (detached_) return;
-  if (auto learnt = tables_->learn(pid); !learnt) note(learnt.error().message);
-  if (auto learnt = symbols_->learn(pid); !learnt) note(learnt.error().message);
+  if (!is_there(pid)) {  // what it has held is known; nothing more will come
+    unplanned_.erase(pid);
+    return;
+  }
+  for (const Status& learnt : {tables_->learn(pid), symbols_->learn(pid)}) {
+    if (!learnt && is_there(pid)) note(learnt.error().message);
+  }
   auto plan = planner_->rescan(std::span(&pid, 1));
   unplanned_.erase(pid);
+  if (!is_there(pid)) {
+    if (plan) (void)add_probes(*plan);  // of files that others have as well
+    return;
+  }
   if (plan && plan->without_allocator) {
     unplanned_[pid] = !plan->notes.empty()
                           ? plan->notes.front()
@@ -286,10 +314,15 @@ void HeapTracer::catch_up(std::uint32_t pid) {
     for (const auto& text : plan->notes) note(text);
   }
   if (!plan) {
-    note(plan.error().message);
-  } else if (auto attached = add_probes(*plan); !attached) {
-    note(attached.error().message);
+    miss(plan.error().message);
+  } else if (auto attached = add_probes(*plan); !attached && is_there(pid)) {
+    miss(attached.error().message);
   }
+}
+
+void HeapTracer::miss(const std::string& text) {
+  incomplete_ = true;
+  note(text);
 }
 
 void HeapTracer::on_space(const observe_heap_event& event) {
@@ -341,6 +374,7 @@ void HeapTracer::on_event(const observe_heap_event& event) {
       auto space = spaces_.find(event.space);
       if (space != spaces_.end() && space->second.pid == event.tgid) {
         space->second.ended = true;
+        sweep_wanted_ |= ended_.blocks.size() < options_.blocks_max;
         if (auto forgotten = tables_->forget(event.tgid); !forgotten) {
           note(forgotten.error().message);
         }
@@ -354,12 +388,17 @@ void HeapTracer::on_event(const observe_heap_event& event) {
       on_mapping(event);
       break;
     default:
-      if (line_ != nullptr) (*line_)(event_json(event));
+      if (line_ != nullptr) {
+        (*line_)(event_json(event));
+      } else {
+        late_.push_back(event_json(event));
+      }
   }
 }
 
 void HeapTracer::drain(const std::function<void(std::string_view)>& line) {
   line_ = &line;
+  for (const std::string& event : std::exchange(late_, {})) line(event);
   if (ring_) ring_->drain();
   // A shell that forks often would fill the map with what its children had.
   const auto now = monotonic_ns();
@@ -371,7 +410,10 @@ void HeapTracer::drain(const std::function<void(std::string_view)>& line) {
     if (!swept) note(swept.error().message);
   }
   if (tables_ && !detached_) {
-    if (auto learnt = tables_->learn_wanted(); !learnt) note(learnt.error().message);
+    auto learnt = tables_->learn_wanted();
+    if (!learnt && learnt.error().code != std::errc::no_such_process) {
+      note(learnt.error().message);
+    }
   }
   line_ = nullptr;
 }
@@ -416,11 +458,11 @@ Result<Report> HeapTracer::read() {
   reporter_->build(
       snapshot, spaces_, mappings_, [this](std::uint64_t id) { return stacks_->add(id); }, report);
   if (paused_) say_paused(report);
-  if (!unplanned_.empty()) {
+  if (incomplete_ || !unplanned_.empty()) {
     for (Figure& figure : report.figures) {
-      if (figure.name != "leak") continue;
+      if (!is_of_blocks(figure)) continue;
       figure.reliable = false;
-      figure.help = "outstanding, but in a process no allocator is known: see the notes";
+      figure.help += "; allocators of a process are not probed: see the notes";
     }
   }
   report.honesty.memory_bytes = static_cast<double>(tables_->memory_bytes());
@@ -498,7 +540,7 @@ Status HeapTracer::resume() {
     if (failed.contains(group.file.path)) continue;
     if (auto attached = attach_group(group); !attached) {
       failed.insert(group.file.path);
-      note(attached.error().message);
+      miss(attached.error().message);
     }
   }
   return {};

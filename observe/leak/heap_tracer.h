@@ -70,6 +70,8 @@ class HeapTracer final : public Tracer, private Throttle {
   [[nodiscard]] Status sweep(HeapSnapshot& snapshot);
   /// Once.
   void note(const std::string& text);
+  /// What was to be probed and is not: the figures of blocks are not reliable from now on.
+  void miss(const std::string& text);
   /// Probes, tables and names of what a process has mapped now.
   void catch_up(std::uint32_t pid);
 
@@ -85,6 +87,7 @@ class HeapTracer final : public Tracer, private Throttle {
   std::vector<BpfLink> mapping_links_;  // at every system call of the machine
   std::vector<UprobeLink> probes_;
   std::vector<UprobeGroup> groups_;  // planned, frees first
+  std::map<std::string, Fd> held_;   // their files, which may go with a process; with a budget
   std::vector<double> entry_ns_;     // of a hit's trap, by the index of a point
   observe_heap_control control_{};
   bool paused_ = false;
@@ -95,10 +98,12 @@ class HeapTracer final : public Tracer, private Throttle {
   std::vector<std::string> notes_;
   std::map<std::uint32_t, std::string> unplanned_;  // processes in which no allocator was found
   HeapSnapshot ended_;                              // blocks and stats of processes that have ended
+  bool incomplete_ = false;
   bool sweep_wanted_ = false;
   std::uint64_t last_sweep_ns_ = 0;
   bool detached_ = false;
   const std::function<void(std::string_view)>* line_ = nullptr;  // while drain() runs
+  std::vector<std::string> late_;  // events that came as the probes went, for the drain behind it
 };
 
 }  // namespace lb::observe

@@ -70,6 +70,9 @@ Result<Plan> PageTracer::plan() {
       format_bytes(std::uint64_t{layout_.entries} * 4096), format_bytes(tables)));
   plan.notes.emplace_back(
       "frames that compaction moves or alloc_contig takes have no event: counted as moved");
+  plan.notes.emplace_back(
+      "pages that the kernel allocates in bulk and charges to nobody (alloc_pages_bulk: receive "
+      "buffers, a part of vmalloc) have no event");
   plan.notes.emplace_back("what was allocated before attach is not known");
   return plan;
 }

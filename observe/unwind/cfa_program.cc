@@ -73,7 +73,7 @@ class Machine {
 
   void run() {
     while (!reader_.at_end() && pc_ < end_) {
-      if (!instruction(reader_.byte()) || !reader_.ok()) {
+      if (steps_.size() >= kCfaStepsMax || !instruction(reader_.byte()) || !reader_.ok()) {
         state_ = CfaState{};
         break;
       }

@@ -53,9 +53,13 @@ struct CfaStep {
   CfaState state;
 };
 
+/// No function has so many; a program may ask for one in three bytes.
+inline constexpr std::size_t kCfaStepsMax = std::size_t{1} << 18;
+
 /// Runs `program` (which stands at `address`) for the addresses [begin, end) from the state
 /// `initial`, and puts the steps in order of pc into `steps` (emptied first; the first is at
-/// `begin`). An instruction that is not known, or a cut one, makes the rest Unknown.
+/// `begin`). An instruction that is not known, or a cut one, makes the rest Unknown, and so
+/// does a step past kCfaStepsMax.
 void run_cfa_program(std::span<const std::byte> program, std::uint64_t address,
                      const CfaFactors& factors, const CfaState& initial, std::uint64_t begin,
                      std::uint64_t end, std::vector<CfaStep>& steps);
