@@ -531,6 +531,39 @@ TEST(ObserveBadInput, SaysThatTheDiskIsFull) {
   EXPECT_EQ(program.end(), kUnharmed);
 }
 
+TEST(ObserveBadInput, NamesThatAreNotThereAreToldBeforeTheCommandRuns) {
+  const std::vector<std::pair<Words, std::string>> kWrong = {
+      {{"--by", "fucntion"}, "no dimension"},
+      {{"--sort", "byts"}, "did you mean bytes"},
+      {{"--fail-if", "leek > 1"}, "did you mean leak"}};
+  for (const auto& [options, said] : kWrong) {
+    Words words = {"leak"};
+    words.insert(words.end(), options.begin(), options.end());
+    words.insert(words.end(), {"--", target("plain"), "l"});
+    const Ended ended = run(words);
+    EXPECT_EQ(ended.status, kWrongUse);
+    EXPECT_THAT(ended.err, HasSubstr(said));
+    EXPECT_THAT(ended.err, Not(HasSubstr("the command has ended")));
+  }
+}
+
+TEST(ObserveBadInput, ARecordTakesNoOptionsOfATracer) {
+  const Folder folder;
+  const std::string kept = folder.file("report");
+  std::ofstream(kept) << "kept";
+  for (const Words& options : {Words{"--suppressions", "none"}, Words{"--older", "1s"},
+                               Words{"--duration", "1s"}, Words{"--budget", "3%"}}) {
+    Words words = {"leak", "--replay", folder.file("none"), "--output", kept};
+    words.insert(words.end(), options.begin(), options.end());
+    const Ended ended = run(words);
+    EXPECT_EQ(ended.status, kWrongUse) << ended.err;
+    EXPECT_THAT(ended.err, HasSubstr("--replay shows what was recorded"));
+  }
+  const Ended missing = run({"leak", "--replay", folder.file("none"), "--output", kept});
+  EXPECT_EQ(missing.status, kFailed);
+  EXPECT_EQ(std::filesystem::file_size(kept), 4U);  // what was there is there still
+}
+
 TEST(ObserveBadInput, SaysThatNothingCanBeWritten) {
   for (const std::string option : {"--output", "--record"}) {
     const Ended ended = run({"leak", option, "/dev/full", "--", target("plain"), "l"});
