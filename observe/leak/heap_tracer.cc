@@ -303,7 +303,10 @@ void HeapTracer::catch_up(std::uint32_t pid) {
   auto plan = planner_->rescan(std::span(&pid, 1));
   unplanned_.erase(pid);
   if (!is_there(pid)) {
-    if (plan) (void)add_probes(*plan);  // of files that others have as well
+    // Others may have its files as well.
+    if (auto attached = plan ? add_probes(*plan) : Status(); !attached) {
+      note(attached.error().message);
+    }
     return;
   }
   if (plan && plan->without_allocator) {
